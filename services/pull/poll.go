@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -17,36 +18,62 @@ import (
 )
 
 const (
-	// overlap is how far the cursor stays behind the latest event. Stripe does not promise that events become visible
-	// in the order of their times, so each poll reads the last minute again. The ids of events tell repeated ones.
-	overlap = time.Minute
+	// rereadWindow is how far the cursor stays behind the latest event. Stripe does not promise that events become
+	// visible in the order of their times, so each poll reads the last minute again. Event ids identify the repeats.
+	rereadWindow = time.Minute
 	// maxEventAge is how long Stripe lists an event, less a margin for clocks and the time of a poll. Stripe does not
 	// document its answer to an older cursor.
 	maxEventAge = 30*24*time.Hour - 12*time.Hour
-	// firstPollAge is how far back the first poll goes. The first scan detects earlier changes.
-	firstPollAge = time.Hour
+	// startAge is how far back reading starts if there is no position, or none that Stripe knows. A scan detects
+	// earlier changes.
+	startAge = time.Hour
 )
 
 // poll polls /v1/events at once and then at every interval, until ctx ends.
 func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	report := &meshv1.PollReport{Interval: durationpb.New(interval)}
 	for {
-		if err := p.readEvents(ctx, report); err != nil && ctx.Err() == nil {
-			failure := stripeapi.Classify(err)
-			report.Error, report.FailedAt = failure.Error(), timestamppb.Now()
-			p.logger.WarnContext(ctx, "could not read Stripe's events; the next poll tries again", "in", interval,
-				"last_read", report.GetAt().AsTime(), "error", failure)
-		}
-		if err := p.stores.Record(topology.KeyPoll, p.account).Put(ctx, report); err != nil && ctx.Err() == nil {
-			p.logger.WarnContext(ctx, "could not record the result of a poll of Stripe's events", "error", err)
-		}
+		p.pollOnce(ctx, interval)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
+	}
+}
+
+// pollOnce polls /v1/events and records the result.
+func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
+	record, report := p.stores.Record(topology.KeyPoll, p.account), &meshv1.PollReport{}
+	// Another process may have made the last poll.
+	_, unknown := record.Get(ctx, report)
+	if unknown != nil {
+		report = &meshv1.PollReport{}
+	}
+	report.Interval = durationpb.New(interval)
+	failure := p.readEvents(ctx, report)
+	if ctx.Err() != nil {
+		return
+	}
+	if unknown != nil {
+		p.logger.WarnContext(ctx, "could not read the result of the last poll", "error", unknown)
+	}
+	if failure != nil {
+		failure = stripeapi.Classify(failure)
+		report.Error, report.FailedAt = failure.Error(), timestamppb.Now()
+		attributes := []any{"interval", interval, "error", failure}
+		if at := report.GetAt(); at != nil {
+			attributes = append(attributes, "last_read", at.AsTime())
+		}
+		p.logger.WarnContext(ctx, "poll failed; the next one tries again", attributes...)
+		if unknown != nil {
+			// The stored report may say when a poll last succeeded.
+			return
+		}
+	}
+	if err := record.Put(ctx, report); err != nil && ctx.Err() == nil {
+		p.logger.WarnContext(ctx, "could not record the result of a poll", "error", err)
 	}
 }
 
@@ -80,69 +107,100 @@ func (p position) isExpired(now time.Time) bool {
 	return p.since() > 0 && now.Sub(time.Unix(p.since(), 0)) > maxEventAge
 }
 
-// readEvents stores every event since the cursor, then moves the cursor.
+// readEvents stores every event since the cursor, moves the cursor, and writes the result into the report.
 func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) error {
 	cursor := p.stores.Record(topology.KeyEvents, p.account)
-	text, err := cursor.GetString(ctx)
+	from, err := startPosition(ctx, cursor)
 	if err != nil {
 		return err
 	}
-	if text == "" {
-		text = string(positionAt(time.Now().Add(-firstPollAge)))
-		if err := cursor.PutString(ctx, text); err != nil {
-			return err
-		}
-	}
-	from := position(text)
 	if from.isExpired(time.Now()) {
-		if from, err = p.recoverLostEvents(ctx, from, cursor); err != nil {
+		reason := "the position in Stripe's events (" + time.Unix(from.since(), 0).UTC().Format(time.DateTime) +
+			" UTC) is near or past the 30 days for which Stripe lists them"
+		if from, err = p.recoverLostEvents(ctx, from, cursor, reason); err != nil {
 			return err
 		}
 	}
-	next := from
-	events, latest := uint64(0), from.since()
+	read, err := p.readFrom(ctx, from)
+	if err != nil && from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
+		// The sandbox was reset, or the key is of another account now.
+		reason := "Stripe does not know event " + from.event() + ", at which reading was to continue"
+		if from, err = p.recoverLostEvents(ctx, from, cursor, reason); err != nil {
+			return err
+		}
+		read, err = p.readFrom(ctx, from)
+	}
+	if err != nil {
+		return err
+	}
+	report.At, report.Events, report.ReadUpTo = timestamppb.Now(), read.events, timestamppb.New(time.Unix(read.latest, 0))
+	report.Error, report.FailedAt = "", nil
+	p.polled.Store(report.GetAt().AsTime().UnixNano())
+	if read.next == from {
+		return nil
+	}
+	return storePosition(ctx, cursor, read.next)
+}
+
+// eventsRead is the result of reading all events after a position.
+type eventsRead struct {
+	// next is the position at which the next poll continues.
+	next   position
+	events uint64
+	// latest is the second of the latest event, by Stripe's clock.
+	latest int64
+}
+
+// readFrom stores every event after a position.
+func (p *puller) readFrom(ctx context.Context, from position) (eventsRead, error) {
+	read := eventsRead{next: from, latest: from.since()}
 	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since()) {
 		if err != nil {
-			if from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
-				_, err = p.recoverLostEvents(ctx, from, cursor)
-			}
-			return err
+			return read, err
 		}
 		// Events that are listed for a connected account need not name it.
 		if event.Livemode == p.livemode && (event.Account == "" || event.Account == p.stripeAccount) {
 			if err := p.storeEvent(ctx, event, meshv1.Via_VIA_POLL); err != nil {
-				return err
+				return read, fmt.Errorf("store event %s: %w", event.ID, err)
 			}
 		}
-		events++
-		latest = max(latest, event.Created)
+		read.events++
+		read.latest = max(read.latest, event.Created)
 		// By Stripe's clock, because this host's may be wrong.
-		if event.Seen-event.Created > int64(overlap/time.Second) {
-			next = positionOf(event)
+		if event.Seen-event.Created > int64(rereadWindow/time.Second) {
+			read.next = positionOf(event)
 		}
 	}
-	report.At, report.Events, report.ReadUpTo = timestamppb.Now(), events, timestamppb.New(time.Unix(latest, 0))
-	report.Error, report.FailedAt = "", nil
-	p.polled.Store(report.GetAt().AsTime().UnixNano())
-	if next == from {
-		return nil
-	}
-	return cursor.PutString(ctx, string(next))
+	return read, nil
 }
 
-// recoverLostEvents starts over after more time than Stripe keeps events: only a scan can detect what changed. It
-// returns the position from which events are read.
-func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *state.Record) (position, error) {
-	what := "event " + from.event()
-	if from.event() == "" {
-		what = "the time of the last poll"
+// startPosition returns the cursor's position. If there is none, it stores one.
+func startPosition(ctx context.Context, cursor *state.Record) (position, error) {
+	text, err := cursor.GetString(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the position in Stripe's events: %w", err)
 	}
-	if from.since() > 0 {
-		what += ", of " + time.Unix(from.since(), 0).UTC().Format(time.DateTime) + " UTC,"
+	if text != "" {
+		return position(text), nil
 	}
-	reason := what +
-		" is older than the events that Stripe keeps (30 days): a scan reads everything to detect what changed since"
-	p.logger.ErrorContext(ctx, "Stripe no longer lists some events; a scan reads everything instead", "reason", reason)
+	start := positionAt(time.Now().Add(-startAge))
+	return start, storePosition(ctx, cursor, start)
+}
+
+func storePosition(ctx context.Context, cursor *state.Record, p position) error {
+	if err := cursor.PutString(ctx, string(p)); err != nil {
+		return fmt.Errorf("store the position in Stripe's events: %w", err)
+	}
+	return nil
+}
+
+// recoverLostEvents commands a scan and moves the cursor, because Stripe no longer lists the events at the cursor. It
+// returns the new position.
+func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *state.Record,
+	reason string,
+) (position, error) {
+	reason += ". A scan reads everything."
+	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason)
 	scan := &meshv1.Command{
 		Id: "lost-events-" + string(from), Account: p.account, Issuer: topology.Pull, Reason: reason,
 		IssuedAt: timestamppb.Now(),
@@ -150,10 +208,10 @@ func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *s
 	}
 	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
 		mesh.WithID(scan.GetId())); err != nil {
-		return from, err
+		return from, fmt.Errorf("command a scan, because %s: %w", strings.TrimSuffix(reason, "."), err)
 	}
 	// Skip older events that Stripe still lists. A month of events costs more reads than the scan, which detects their
 	// effects.
-	next := positionAt(time.Now().Add(-firstPollAge))
-	return next, cursor.PutString(ctx, string(next))
+	next := positionAt(time.Now().Add(-startAge))
+	return next, storePosition(ctx, cursor, next)
 }

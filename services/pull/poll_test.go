@@ -91,15 +91,24 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{Error: "401"}))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
 	r.pull(time.Hour)
 	r.waitName("Mug")
+	var scan *meshv1.ScanReport
 	require.Eventually(t, func() bool {
 		report := &meshv1.ScanReport{}
 		ok, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		scan = report
 		return err == nil && ok && report.GetFinishedAt() != nil
 	}, patience, 10*time.Millisecond)
+	require.Equal(t, "Stripe does not know event evt_forgotten, at which reading was to continue. "+
+		"A scan reads everything.", scan.GetReason())
+	require.Eventually(t, func() bool { return r.polled().GetAt() != nil }, patience, 10*time.Millisecond,
+		"the same poll reads on at the new position")
+	require.Empty(t, r.polled().GetError())
+	require.EqualValues(t, 1, r.polled().GetEvents())
 }
 
 func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
@@ -121,7 +130,8 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 				return err == nil && report.GetFinishedAt() != nil
 			}, patience, 10*time.Millisecond)
 			require.Equal(t, topology.Pull, report.GetIssuer())
-			require.Contains(t, report.GetReason(), "older than the events that Stripe keeps")
+			require.Regexp(t, `^the position in Stripe's events \(\S+ \S+ UTC\) is near or past the 30 days`,
+				report.GetReason())
 			id := report.GetId()
 			require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience,
 				10*time.Millisecond, "the command is acknowledged after the report is written")
@@ -135,15 +145,10 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 
 func TestPoll_RecordsItsResults(t *testing.T) {
 	r := newRig(t)
-	poll := func() *meshv1.PollReport {
-		report := &meshv1.PollReport{}
-		_, err := r.stores.Record(topology.KeyPoll, "default").Get(t.Context(), report)
-		require.NoError(t, err)
-		return report
-	}
+	poll := r.polled
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
-	r.pull(50 * time.Millisecond)
+	stop := r.pull(50 * time.Millisecond)
 	require.Eventually(t, func() bool { return poll().GetEvents() == 1 && poll().GetError() == "" }, patience,
 		10*time.Millisecond)
 	require.WithinDuration(t, time.Now(), poll().GetReadUpTo().AsTime(), time.Minute)
@@ -152,8 +157,29 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return poll().GetError() != "" }, patience, 10*time.Millisecond)
 	require.NotNil(t, poll().GetAt(), "when it last succeeded stays known")
+	stop()
+	before := poll()
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return poll().GetFailedAt().AsTime().After(before.GetFailedAt().AsTime()) },
+		patience, 10*time.Millisecond)
+	require.Equal(t, before.GetAt().AsTime(), poll().GetAt().AsTime(), "the next process knows it as well")
+	require.Equal(t, before.GetReadUpTo().AsTime(), poll().GetReadUpTo().AsTime())
 	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
 	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
+	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), topology.StreamStripe))
+	_, err = r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("cup"), Name: stripe.String("Cup")})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return poll().GetError() != "" }, patience, 10*time.Millisecond)
+	require.Regexp(t, "^store event evt_", poll().GetError(), "the failure is not Stripe's")
+}
+
+// polled returns the result of the latest poll.
+func (r *rig) polled() *meshv1.PollReport {
+	r.t.Helper()
+	report := &meshv1.PollReport{}
+	_, err := r.stores.Record(topology.KeyPoll, "default").Get(r.t.Context(), report)
+	require.NoError(r.t, err)
+	return report
 }
 
 // receivedByPoll returns a function that returns driftless_event_received_total{via="poll", result="stored"}. The test

@@ -70,7 +70,8 @@ func (p *puller) webhook(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		// It would be too large the next time as well.
-		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large", err.Error())
+		p.refuse(r.Context(), w, http.StatusRequestEntityTooLarge, "too_large",
+			fmt.Sprintf("event %s: %v", event.ID, err))
 	case err != nil:
 		p.logger.ErrorContext(r.Context(), "could not store a webhook; Stripe will send it again", "event", event.ID,
 			"error", err)
@@ -109,7 +110,7 @@ func (p *puller) refuse(ctx context.Context, w http.ResponseWriter, status int, 
 }
 
 // errTooLarge means that the event does not fit a message of the mesh.
-var errTooLarge = errors.New("is too large to be stored")
+var errTooLarge = errors.New("the event is too large to be stored")
 
 // storeEvent stores an event on STRIPE. If one of push's calls caused the event, its trace continues.
 func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via meshv1.Via) error {
@@ -120,8 +121,8 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 		ReceivedAt: timestamppb.Now(), Via: via, Event: event.Raw,
 	}
 	if size := proto.Size(change); size > p.mesh.MaxBody() {
-		return fmt.Errorf("event %s %w: it has %d bytes, and NATS accepts %d: raise max_payload of the NATS server",
-			event.ID, errTooLarge, size, p.mesh.MaxBody())
+		return fmt.Errorf("%w: it has %d bytes, and NATS accepts %d: raise max_payload of the NATS server",
+			errTooLarge, size, p.mesh.MaxBody())
 	}
 	observed, _, err := ref.get(ctx)
 	if err != nil {

@@ -29,7 +29,7 @@ var plantedStates = []plantedState{
 		name:    "pull's key may not read Stripe's events",
 		plant:   refuseReads,
 		ask:     "driftless status",
-		verdict: "unknown: Stripe's events cannot be read ... NOTE",
+		verdict: "unknown: the poll of Stripe's events fails ... NOTE",
 		remedy:  "docs/runbooks/DriftlessReadsRefused.md",
 		alert:   "ReadsRefused GET /v1/events",
 		beside:  []string{"EqualityUnknown"},

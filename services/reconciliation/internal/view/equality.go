@@ -191,7 +191,7 @@ func (e evidence) pullUnknown() string {
 	read := e.stripeRead()
 	switch failure := e.poll.GetError(); {
 	case read.IsZero() && failure != "":
-		return "Stripe's events cannot be read: " + failure
+		return "the poll of Stripe's events fails: " + failure
 	case read.IsZero():
 		return "Stripe's events were never read"
 	default:
@@ -203,7 +203,7 @@ func (e evidence) pullUnknown() string {
 		switch {
 		case late && failure != "":
 			return fmt.Sprintf(
-				"Stripe's events cannot be read (last read %s ago): %s",
+				"the poll of Stripe's events fails (last read %s ago): %s",
 				formatDuration(e.now.Sub(read)),
 				failure,
 			)

@@ -124,7 +124,7 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 		},
 		"never polled well": {func(e *evidence) {
 			e.poll = &meshv1.PollReport{Error: "401", FailedAt: ago(time.Second), Interval: durationpb.New(time.Minute)}
-		}, "Stripe's events cannot be read: 401"},
+		}, "the poll of Stripe's events fails: 401"},
 		"polls fail": {func(e *evidence) {
 			// The times are by pull's own clock, which is an hour ahead.
 			e.poll = &meshv1.PollReport{
@@ -134,7 +134,7 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 				Interval: durationpb.New(10 * time.Second),
 			}
 			e.polled = noon.Add(-time.Second)
-		}, "Stripe's events cannot be read (last read 3m1s ago): 401"},
+		}, "the poll of Stripe's events fails (last read 3m1s ago): 401"},
 		"polls are overdue": {
 			func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
 			"Stripe's events were last read 12m0s ago; the poll interval is 10m0s",
