@@ -24,6 +24,9 @@ const (
 	// maxEventAge is how long Stripe lists an event, less a margin for clocks and the time of a poll. Stripe does not
 	// document its answer to an older cursor.
 	maxEventAge = 30*24*time.Hour - 12*time.Hour
+	// maxCursorAge is the age from which the cursor moves without an event. A catalog may not change for a month, and
+	// its cursor must not grow older than the events that Stripe lists.
+	maxCursorAge = 24 * time.Hour
 	// startAge is how far back reading starts if there is no position, or none that Stripe knows. A scan detects
 	// earlier changes.
 	startAge = time.Hour
@@ -133,13 +136,19 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	if err != nil {
 		return err
 	}
-	report.At, report.Events, report.ReadUpTo = timestamppb.Now(), read.events, timestamppb.New(time.Unix(read.latest, 0))
+	readUpTo := time.Unix(read.answeredAt, 0).Add(-rereadWindow)
+	report.At, report.Events = timestamppb.Now(), read.events
+	report.ReadUpTo = timestamppb.New(time.Unix(max(read.latest, readUpTo.Unix()), 0))
 	report.Error, report.FailedAt = "", nil
 	p.polled.Store(report.GetAt().AsTime().UnixNano())
-	if read.next == from {
+	next := read.next
+	if readUpTo.Unix()-next.since() > int64(maxCursorAge/time.Second) {
+		next = positionAt(readUpTo)
+	}
+	if next == from {
 		return nil
 	}
-	return storePosition(ctx, cursor, read.next)
+	return storePosition(ctx, cursor, next)
 }
 
 // eventsRead is the result of reading all events after a position.
@@ -147,14 +156,14 @@ type eventsRead struct {
 	// next is the position at which the next poll continues.
 	next   position
 	events uint64
-	// latest is the second of the latest event, by Stripe's clock.
-	latest int64
+	// latest and answeredAt are by Stripe's clock: the second of the latest event, and of Stripe's first answer.
+	latest, answeredAt int64
 }
 
 // readFrom stores every event after a position.
 func (p *puller) readFrom(ctx context.Context, from position) (eventsRead, error) {
 	read := eventsRead{next: from, latest: from.since()}
-	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since()) {
+	for event, err := range p.stripe.EventsAfter(ctx, from.event(), from.since(), &read.answeredAt) {
 		if err != nil {
 			return read, err
 		}

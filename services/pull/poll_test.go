@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,51 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, topology.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
 	}
+}
+
+// TestPoll_MovesAnOldCursorWithoutEvents: a catalog without a change for a month must not look like a month without a
+// poll.
+func TestPoll_MovesAnOldCursorWithoutEvents(t *testing.T) {
+	r := newRig(t)
+	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
+	require.NoError(t, err)
+	latest := r.stripe.Events.List(&stripe.EventListParams{})
+	require.True(t, latest.Next(), latest.Err())
+	second := func(age time.Duration) string { return strconv.FormatInt(time.Now().Add(-age).Unix(), 10) }
+	for name, c := range map[string]struct {
+		cursor string
+		moved  bool
+	}{
+		"an old event":             {cursor: latest.Event().ID + "@" + second(29*24*time.Hour), moved: true},
+		"an old second":            {cursor: "@" + second(25*time.Hour), moved: true},
+		"an event of unknown time": {cursor: latest.Event().ID, moved: true},
+		"a recent event":           {cursor: latest.Event().ID + "@" + second(23*time.Hour)},
+	} {
+		started := time.Now()
+		cursor := r.stores.Record(topology.KeyEvents, "default")
+		require.NoError(t, cursor.PutString(t.Context(), c.cursor))
+		stop := r.pull(time.Hour)
+		require.Eventually(t, func() bool {
+			report := r.polled()
+			return report.GetAt().AsTime().After(started) && report.GetError() == ""
+		}, patience, 10*time.Millisecond, name)
+		stop()
+		after, err := cursor.GetString(t.Context())
+		require.NoError(t, err)
+		_, text, _ := strings.Cut(after, "@")
+		at, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case !c.moved:
+			require.Equal(t, c.cursor, after, name)
+		default:
+			require.NoError(t, err, name)
+			require.WithinDuration(t, time.Now().Add(-time.Minute), time.Unix(at, 0), 20*time.Second, name)
+		}
+		require.WithinDuration(t, started, r.polled().GetReadUpTo().AsTime(), 2*time.Minute, name)
+	}
+	ok, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), &meshv1.ScanReport{})
+	require.NoError(t, err)
+	require.False(t, ok, "nothing commands a scan")
 }
 
 func TestPoll_ScansAfterALostCursor(t *testing.T) {

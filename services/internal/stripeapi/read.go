@@ -216,7 +216,12 @@ var EventTypes = []string{
 
 // EventsAfter yields the events that Stripe recorded after the one given, oldest first. With an empty id it yields
 // those created in or after the second since. It ends after the first error. Stripe keeps events for 30 days.
-func (c *Client) EventsAfter(ctx context.Context, after string, since int64) iter.Seq2[Event, error] {
+//
+// Stripe's first answer sets answeredAt to its second by Stripe's clock. If the iteration ends without an error, it has
+// yielded every event that Stripe showed then.
+func (c *Client) EventsAfter(ctx context.Context, after string, since int64,
+	answeredAt *int64,
+) iter.Seq2[Event, error] {
 	query := func(body *form.Values) {
 		for i, t := range EventTypes {
 			body.Add("types["+strconv.Itoa(i)+"]", t)
@@ -226,12 +231,18 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 		}
 	}
 	return func(yield func(Event, error) bool) {
+		*answeredAt = 0
+		answered := func(seen int64) {
+			if *answeredAt == 0 {
+				*answeredAt = seen
+			}
+		}
 		if after == "" {
-			if after = c.oldestEvents(ctx, query, yield); after == "" {
+			if after = c.oldestEvents(ctx, query, answered, yield); after == "" {
 				return
 			}
 		}
-		for item, err := range c.list(ctx, "GET /v1/events", "ending_before", after, query) {
+		for item, err := range c.listAnswers(ctx, "GET /v1/events", "ending_before", after, query, answered) {
 			if !yieldEvent(item, err, yield) {
 				return
 			}
@@ -242,11 +253,11 @@ func (c *Client) EventsAfter(ctx context.Context, after string, since int64) ite
 // oldestEvents yields the oldest events, at most a page. If later events follow, it returns the id of the last one
 // yielded. Stripe lists from the latest event backwards, and only a cursor can be followed forwards. So pages on the
 // way to the oldest are read twice. Keeping them could need more than the memory that there is.
-func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values),
+func (c *Client) oldestEvents(ctx context.Context, query func(*form.Values), answered func(seen int64),
 	yield func(Event, error) bool,
 ) (last string) {
 	var items []listItem
-	for item, err := range c.list(ctx, "GET /v1/events", "starting_after", "", query) {
+	for item, err := range c.listAnswers(ctx, "GET /v1/events", "starting_after", "", query, answered) {
 		if err != nil {
 			yieldEvent(item, err, yield)
 			return ""
@@ -327,6 +338,13 @@ func decodePage(a *answer) (page, error) {
 func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
 	query func(*form.Values),
 ) iter.Seq2[listItem, error] {
+	return c.listAnswers(ctx, endpoint, direction, cursor, query, func(int64) {})
+}
+
+// listAnswers is list, and calls answered with the second of each answer, also of a page without objects.
+func (c *Client) listAnswers(ctx context.Context, endpoint, direction, cursor string, query func(*form.Values),
+	answered func(seen int64),
+) iter.Seq2[listItem, error] {
 	return func(yield func(listItem, error) bool) {
 		for {
 			body := &form.Values{}
@@ -345,6 +363,7 @@ func (c *Client) list(ctx context.Context, endpoint, direction, cursor string,
 				yield(listItem{}, err)
 				return
 			}
+			answered(a.seen())
 			for i := range p.Data {
 				// Every page begins with the latest object. Going forwards, its last object is the oldest.
 				if direction == "ending_before" {
