@@ -31,8 +31,10 @@ type Adoption struct {
 // Adopt records in place that objects in Stripe represent objects of the catalog. product and prices are Stripe's state
 // as just read. Diff then returns the steps that mark the objects and make them equal.
 //
-// Adopt changes nothing and returns an error for an operator in three cases: the catalog has no such product or price,
-// Stripe has none, or either is already linked to another. It is no error to repeat a recorded adoption.
+// Adopt returns an error for an operator, and changes nothing, if the adoption is not possible as it stands: the catalog
+// or Stripe has no such product or price, one of them is linked to another or carries another's mark, a Stripe price is
+// named twice, the metadata has no room for the mark, or a price differs in a field that Stripe never changes and is not
+// in Replace. It is no error to repeat a recorded adoption.
 func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting,
 	prices []PriceSighting,
 ) error {
@@ -54,7 +56,7 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 		return fmt.Errorf("the product would have %d metadata keys with its mark, and Stripe accepts at most %d", n,
 			MaxMetadata)
 	}
-	if err := adoptable(change, a, prices); err != nil {
+	if err := adoptable(o, change, a, prices); err != nil {
 		return err
 	}
 	if a.StripeID != o.GetProductId() && o.GetStripeId() == "" {
@@ -73,7 +75,8 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 	return nil
 }
 
-func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighting) error {
+// adoptable returns why the prices of an adoption cannot be adopted, nil if they can.
+func adoptable(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, prices []PriceSighting) error {
 	taken := map[string]string{}
 	for _, id := range slices.Sorted(maps.Keys(a.Prices)) {
 		stripeID := a.Prices[id]
@@ -89,6 +92,10 @@ func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighti
 			return fmt.Errorf("price %s carries the mark of another catalog price: metadata %s is %s", stripeID,
 				PriceMarker, marked)
 		}
+		// An adopted price has no mark until push has written it.
+		if other := unmarkedAdoption(o, prices[i]); other != "" && other != id {
+			return fmt.Errorf("price %s is already adopted as %s", stripeID, other)
+		}
 		differs, ok := StructureDiffers(change, id, prices[i].Price)
 		if !ok {
 			return fmt.Errorf("product %s has no active price %s in the catalog", change.GetProductId(), id)
@@ -99,6 +106,16 @@ func adoptable(change *catalogv1.ProductChange, a Adoption, prices []PriceSighti
 		}
 	}
 	return nil
+}
+
+// unmarkedAdoption returns the catalog's id under which a price was adopted, "" if it was not or carries a mark of its
+// own.
+func unmarkedAdoption(o *catalogv1.Observed, s PriceSighting) string {
+	known := FindPrice(o, s.StripeID)
+	if marked := s.Price.GetId(); marked != "" && marked != known.GetCopiedMark() {
+		return ""
+	}
+	return known.GetAdoptedAs()
 }
 
 // StructureDiffers returns the fields that keep a Stripe price from becoming the catalog's price of this id, because

@@ -220,6 +220,30 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 			product: held,
 			pairs:   map[string]string{"mug-one": "price_2"},
 		},
+		"price price_1 is already adopted as mug-one": {
+			observed: &catalogv1.Observed{
+				StripeId: "prod_1",
+				Prices: []*catalogv1.ObservedPrice{
+					{StripeId: "price_1", Price: price("mug-one", "1400"), AdoptedAs: "mug-one"},
+				},
+			},
+			product: held,
+			pairs:   map[string]string{"mug-two": "price_1"},
+			replace: []string{"mug-two"},
+		},
+		"price price_2 is already adopted as mug-one": {
+			observed: &catalogv1.Observed{
+				StripeId: "prod_1",
+				Prices: []*catalogv1.ObservedPrice{{
+					StripeId:   "price_2",
+					Price:      price("mug-one", "900"),
+					AdoptedAs:  "mug-one",
+					CopiedMark: "mug-two",
+				}},
+			},
+			product: held,
+			pairs:   map[string]string{"mug-two": "price_2"},
+		},
 		"product mug has no active price mug-ten in the catalog": {
 			product: held,
 			pairs:   map[string]string{"mug-ten": "price_1"},
