@@ -31,10 +31,14 @@ type Adoption struct {
 // Adopt records in place that objects in Stripe represent objects of the catalog. product and prices are Stripe's state
 // as just read. Diff then returns the steps that mark the objects and make them equal.
 //
-// Adopt returns an error for an operator, and changes nothing, if the adoption is not possible as it stands: the catalog
-// or Stripe has no such product or price, one of them is linked to another or carries another's mark, a Stripe price is
-// named twice, the metadata has no room for the mark, or a price differs in a field that Stripe never changes and is not
-// in Replace. It is no error to repeat a recorded adoption.
+// Adopt returns an error for an operator, and changes nothing, if the adoption is not possible as it stands:
+//   - the catalog or Stripe has no such product or price;
+//   - one of them is linked to another, or carries another's mark;
+//   - a Stripe price is named twice;
+//   - the metadata has no room for the mark;
+//   - a price differs in a field that Stripe never changes, and is not in Replace.
+//
+// It is no error to repeat a recorded adoption.
 func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting,
 	prices []PriceSighting,
 ) error {
