@@ -2,6 +2,7 @@ package reconciliation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,8 +21,18 @@ const outboxInterval = time.Second
 func (r *reconciler) publishOutbox(ctx context.Context) error {
 	ticker := time.NewTicker(outboxInterval)
 	defer ticker.Stop()
+	undecodable := 0
 	for outage := (&mesh.Outage{}); ; {
-		if err := r.ledger.PublishOutbox(ctx, r.publishMessage); ctx.Err() == nil && outage.ShouldLog(err) {
+		err := r.ledger.PublishOutbox(ctx, r.publishMessage)
+		// These messages stay until an operator deletes them. They must not hide an outage.
+		if left := (*ledger.UndecodableError)(nil); errors.As(err, &left) {
+			if n := len(left.Rows); n != undecodable {
+				r.Logger.ErrorContext(ctx, "some messages of the ledger are not published", "messages", n, "error", left)
+				undecodable = n
+			}
+			err = nil
+		}
+		if ctx.Err() == nil && outage.ShouldLog(err) {
 			r.Logger.WarnContext(ctx, "could not publish what the ledger has stored; retrying", "error", err)
 		}
 		select {

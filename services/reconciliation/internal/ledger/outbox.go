@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type Message struct {
 	broken error
 }
 
-// Body is an Outcome or a Command. Its id is unique: JetStream stores a message that is published twice once.
+// Body is an Outcome or a Command. Its id is unique. If a message is published twice, JetStream stores it once.
 type Body interface {
 	proto.Message
 	GetId() string
@@ -52,9 +53,14 @@ const (
 // queueMessages adds to a batch the statements that store a product's messages.
 func (l *Ledger) queueMessages(batch *pgx.Batch, p *Product) error {
 	for _, m := range p.messages {
-		kind := kindOutcome
-		if _, ok := m.Body.(*meshv1.Command); ok {
+		var kind string
+		switch m.Body.(type) {
+		case *meshv1.Outcome:
+			kind = kindOutcome
+		case *meshv1.Command:
 			kind = kindCommand
+		default:
+			return fmt.Errorf("message %s about product %s has the unknown type %T", m.Body.GetId(), p.ID, m.Body)
 		}
 		payload, err := proto.Marshal(m.Body)
 		if err != nil {
@@ -68,32 +74,63 @@ func (l *Ledger) queueMessages(batch *pgx.Batch, p *Product) error {
 
 // PublishOutbox publishes the messages that transactions have stored, and deletes those for which publish returns nil.
 // It publishes a product's messages in their order, and messages of other products at the same time. After an error it
-// continues with other products, and returns the first error at the end.
+// continues with other products, and returns the first error at the end. If there is none but messages that cannot be
+// decoded, it returns an *UndecodableError. These messages stay stored, and no other message waits for them.
 //
 // A process that dies leaves its messages to the next call, by any process. So a message may be published twice. Its id
 // makes JetStream store it once.
 func (l *Ledger) PublishOutbox(ctx context.Context, publish func(context.Context, Message) error) error {
 	run := outboxRun{publish: publish, failed: map[string]bool{}}
+	if err := l.runOutbox(ctx, &run); err != nil || run.err != nil {
+		return errors.Join(run.err, err)
+	}
+	if run.undecodable != nil {
+		return run.undecodable
+	}
+	return nil
+}
+
+// runOutbox publishes all pages of the outbox. It returns errors of the ledger, and leaves others in run.
+func (l *Ledger) runOutbox(ctx context.Context, run *outboxRun) error {
 	for after := int64(0); ctx.Err() == nil; {
 		page, err := l.readOutbox(ctx, after)
-		if err != nil {
+		if err != nil || len(page) == 0 {
 			return err
 		}
-		if len(page) == 0 {
-			break
-		}
-		// An older copy has messages that were published long ago.
+		// A ledger restored from a backup still has messages that were published before. Continuity detects one that
+		// was restored while this process ran. A reread under way does not matter: it began by deleting the commands,
+		// and outcomes have their own ids.
 		if _, err := l.Continuity(ctx); err != nil {
 			return err
 		}
 		after = page[len(page)-1].row
 		run.publishPage(ctx, page)
-		if err := l.deletePublished(ctx, &run); err != nil {
+		if err := l.deletePublished(ctx, run); err != nil {
 			return err
 		}
 	}
-	return run.err
+	return nil
 }
+
+// UndecodableError says that stored messages cannot be decoded. They were damaged, or written by another program.
+type UndecodableError struct {
+	// Rows are the ids of the rows of driftless_ledger.outbox, in ascending order.
+	Rows []int64
+	// Product and Err are those of the first row.
+	Product string
+	Err     error
+}
+
+func (e *UndecodableError) Error() string {
+	others := ""
+	if n := len(e.Rows) - 1; n > 0 {
+		others = fmt.Sprintf(" (and %d later rows)", n)
+	}
+	return fmt.Sprintf("row %d of driftless_ledger.outbox, about product %s, cannot be decoded: %v%s; it stays and is "+
+		"not published: save it for a report of the bug, then delete the row", e.Rows[0], e.Product, e.Err, others)
+}
+
+func (e *UndecodableError) Unwrap() error { return e.Err }
 
 // outboxRun is one run over the outbox.
 type outboxRun struct {
@@ -103,8 +140,9 @@ type outboxRun struct {
 	// published are the rows to delete.
 	published []int64
 	// failed are the products whose remaining messages wait for the next run.
-	failed map[string]bool
-	err    error
+	failed      map[string]bool
+	undecodable *UndecodableError
+	err         error
 }
 
 // publishPage publishes the messages of a page, except those of products that have failed.
@@ -113,7 +151,10 @@ func (r *outboxRun) publishPage(ctx context.Context, page []Message) {
 	defer cancel()
 	products := map[string][]Message{}
 	for _, m := range page {
-		if !r.failed[m.Product] {
+		switch {
+		case m.broken != nil:
+			r.skip(m)
+		case !r.failed[m.Product]:
 			products[m.Product] = append(products[m.Product], m)
 		}
 	}
@@ -132,12 +173,17 @@ func (r *outboxRun) publishPage(ctx context.Context, page []Message) {
 	_ = g.Wait()
 }
 
+// skip leaves a message that cannot be decoded. Waiting for it would not help.
+func (r *outboxRun) skip(m Message) {
+	if r.undecodable == nil {
+		r.undecodable = &UndecodableError{Product: m.Product, Err: m.broken}
+	}
+	r.undecodable.Rows = append(r.undecodable.Rows, m.row)
+}
+
 // publishOne publishes a message and reports whether the next one of its product may follow.
 func (r *outboxRun) publishOne(ctx context.Context, m Message) bool {
-	err := m.broken
-	if err == nil {
-		err = r.publish(ctx, m)
-	}
+	err := r.publish(ctx, m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
@@ -172,11 +218,18 @@ func scanMessage(row pgx.CollectableRow) (m Message, err error) {
 	if err := row.Scan(&m.row, &m.Product, &kind, &payload, &m.Traceparent); err != nil {
 		return m, err
 	}
-	m.Body = &meshv1.Outcome{}
-	if kind == kindCommand {
+	switch kind {
+	case kindOutcome:
+		m.Body = &meshv1.Outcome{}
+	case kindCommand:
 		m.Body = &meshv1.Command{}
+	default:
+		m.broken = fmt.Errorf("its kind %s is unknown", kind)
+		return m, nil
 	}
-	m.broken = proto.Unmarshal(payload, m.Body)
+	if err := proto.Unmarshal(payload, m.Body); err != nil {
+		m.broken = fmt.Errorf("%s: %w", kind, err)
+	}
 	return m, nil
 }
 

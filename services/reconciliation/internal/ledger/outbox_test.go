@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -144,6 +145,52 @@ func TestPublishOutbox_KeepsOrderAfterFailure(t *testing.T) {
 	require.Equal(t, []string{"found:mug:1", "settled:mug:1", "found:mug:2", "settled:mug:2"}, s.ids)
 }
 
+// A message that nobody can decode is neither lost nor hidden, and the product's other messages do not wait for it.
+func TestPublishOutbox_LeavesMessageThatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	url := outboxURL(t)
+	l := process(t, url, reporting())
+	drift(t, l, product, 1)
+	drift(t, l, "cup", 1)
+	db, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(t.Context())) })
+	var row int64
+	require.NoError(t, db.QueryRow(t.Context(), `UPDATE driftless_ledger.outbox SET payload = '\xff'
+		WHERE id = (SELECT min(id) FROM driftless_ledger.outbox) RETURNING id`).Scan(&row))
+	var s stream
+	for range 2 {
+		err := l.PublishOutbox(t.Context(), s.publish)
+		var undecodable *ledger.UndecodableError
+		require.ErrorAs(t, err, &undecodable)
+		require.Equal(t, []int64{row}, undecodable.Rows)
+		require.ErrorContains(t, err, fmt.Sprintf("row %d of driftless_ledger.outbox, about product mug, cannot be decoded: "+
+			"outcome: proto:", row))
+		require.ErrorContains(t, err, "delete the row")
+	}
+	require.ElementsMatch(t, []string{"settled:mug:1", "found:cup:2", "settled:cup:2"}, s.ids)
+	require.Equal(t, 3, s.attempts, "what is left is not published")
+
+	// A failure to publish is the more urgent error, also beside one of the database.
+	drift(t, l, "jug", 1)
+	refuse := errors.New("no responders")
+	err = l.PublishOutbox(t.Context(), func(context.Context, ledger.Message) error { return refuse })
+	require.ErrorIs(t, err, refuse)
+	_, err = db.Exec(t.Context(), `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN RAISE ''disk full''; END'; CREATE TRIGGER refuse BEFORE DELETE ON driftless_ledger.outbox
+		EXECUTE FUNCTION refuse()`)
+	require.NoError(t, err)
+	drift(t, l, "plate", 1)
+	err = l.PublishOutbox(t.Context(), func(_ context.Context, m ledger.Message) error {
+		if m.Product == "jug" {
+			return refuse
+		}
+		return nil
+	})
+	require.ErrorIs(t, err, refuse)
+	require.ErrorContains(t, err, "disk full")
+}
+
 func TestPublishOutbox_TakesOverFromProcessThatDied(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -240,6 +287,18 @@ func TestApply_StoresNoMessageOfAFailedTransaction(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, p.PublishOutbox(t.Context(), s.publish))
 	require.Equal(t, "repair", s.ids[1], "commands come from the same table")
+}
+
+func TestApply_RefusesMessageOfUnknownType(t *testing.T) {
+	t.Parallel()
+	l := reporting()
+	l.found = func(p *ledger.Product, _ []*ledger.Drift) []ledger.Message {
+		return []ledger.Message{{Product: p.ID, Body: &meshv1.ScanReport{Id: "1"}}}
+	}
+	p := process(t, outboxURL(t), l)
+	drift(t, p, product, 0)
+	require.ErrorContains(t, p.Apply(t.Context(), observe(5, 10, "by hand")),
+		"message 1 about product mug has the unknown type *meshv1.ScanReport")
 }
 
 // A product that changes while it is confirmed is left to the next search.
