@@ -11,13 +11,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// FacetCounts are the numbers of products that a filter selects.
+// FacetCounts has the number of products that a filter selects, in all and by facet.
 type FacetCounts struct {
 	Total  Count
 	Facets []FacetCount
 }
 
-// Count is a number of products. IsMinimum reports that there are at least so many.
+// Count is a number of products. IsMinimum reports whether N is a lower bound.
 type Count struct {
 	N         uint64
 	IsMinimum bool
@@ -36,30 +36,33 @@ type ValueCount struct {
 	Value string
 }
 
-// CountFacets counts the products that a filter selects, by each facet without the filter's own restriction of it. The
+// CountFacets counts the products that a filter selects. Each facet is counted as if the filter did not restrict it. The
 // counts are exact, unless a search is wide. Those of a wide one may be minimums.
-func (l *Ledger) CountFacets(ctx context.Context, f ProductFilter) (out FacetCounts, err error) {
+//
+// Each facet that the filter restricts, and each part of a wide search, is counted by a statement of its own. While the
+// ledger changes, they may be of states that are a moment apart.
+func (l *Ledger) CountFacets(ctx context.Context, f ProductFilter) (FacetCounts, error) {
 	s, err := l.countable(ctx, f)
 	if err != nil {
-		return out, err
+		return FacetCounts{}, err
 	}
 	all, err := l.countFacets(ctx, s)
 	if err != nil {
-		return out, err
+		return FacetCounts{}, err
 	}
-	out.Total = all.total()
-	for _, of := range facets {
-		counts := all
-		if f.restricts(of) {
-			free := s
-			free.ProductFilter = s.without(of)
-			if counts, err = l.countFacets(ctx, free); err != nil {
-				return out, err
+	counts := FacetCounts{Total: all.total()}
+	for _, facet := range facets {
+		rows := all
+		if f.restricts(facet) {
+			unrestricted := s
+			unrestricted.ProductFilter = s.without(facet)
+			if rows, err = l.countFacets(ctx, unrestricted); err != nil {
+				return FacetCounts{}, err
 			}
 		}
-		out.Facets = append(out.Facets, FacetCount{Facet: string(of), Values: counts.values(of)})
+		counts.Facets = append(counts.Facets, FacetCount{Facet: string(facet), Values: rows.values(facet)})
 	}
-	return out, nil
+	return counts, nil
 }
 
 // CountListed counts the products that a filter selects, as CountFacets does.
@@ -74,7 +77,7 @@ func (l *Ledger) CountListed(ctx context.Context, f ProductFilter) (Count, error
 	return l.count(ctx, s)
 }
 
-// CountProducts counts the products that a filter selects. The count is exact, so that of a wide search takes long.
+// CountProducts counts the products that a filter selects. The count is exact. So counting a wide search is slow.
 func (l *Ledger) CountProducts(ctx context.Context, f ProductFilter) (Count, error) {
 	s, err := l.parsed(ctx, f)
 	if err != nil {
@@ -132,12 +135,12 @@ func (r *facetRows) add(g facetGroup) {
 	if g.NoActivePrice {
 		values[byNoActivePrice] = []string{"true"}
 	}
-	for of, list := range values {
+	for facet, list := range values {
 		for _, value := range list {
-			if r.counts[of] == nil {
-				r.counts[of] = map[string]uint64{}
+			if r.counts[facet] == nil {
+				r.counts[facet] = map[string]uint64{}
 			}
-			r.counts[of][value] += n
+			r.counts[facet][value] += n
 		}
 	}
 }
@@ -182,10 +185,11 @@ func (l *Ledger) countFacets(ctx context.Context, s selection) (*facetRows, erro
 	if s.text.isWide {
 		return out, l.countWideFacets(ctx, s, out)
 	}
-	statement := s.notable(l.account, 0)
-	if rest := s.rest(l.account); rest != "" {
-		// Both have the arguments of the filter. One statement sees one state of the ledger.
-		statement += ` UNION ALL ` + rest
+	where := s.conditions(l.account)
+	statement := notableCounts(where, 0)
+	if !s.isNotable() {
+		// One statement sees one state of the ledger.
+		statement += ` UNION ALL ` + restCounts(`driftless_ledger.listed_product l`, where)
 	}
 	return out, l.readFacets(ctx, out, statement, s.args)
 }
@@ -206,10 +210,10 @@ func (l *Ledger) readFacets(ctx context.Context, out *facetRows, statement strin
 	return nil
 }
 
-// notable returns the statement that counts notable products by all facets, and sets its arguments. With a limit it
-// counts one more than that at most, and returns their ids.
-func (s *selection) notable(account string, limit int) string {
-	where, end, ids := s.conditions(account), ``, `'{}'::text[]`
+// notableCounts returns the statement that counts notable products by all facets. With a limit it counts at most one
+// more than that, and returns their ids.
+func notableCounts(where string, limit int) string {
+	end, ids := ``, `'{}'::text[]`
 	if limit > 0 {
 		end, ids = ` LIMIT `+strconv.Itoa(limit+1), `array_agg(product_id)`
 	}
@@ -219,23 +223,21 @@ func (s *selection) notable(account string, limit int) string {
 			WHERE ` + where + ` AND l.is_notable` + end + `) n GROUP BY ` + by
 }
 
-// rest returns the statement that counts the products that are not notable by kind, and sets its arguments. It is empty
-// if the filter selects none of them. If the search is wide, it counts those among the products that were found.
-func (s *selection) rest(account string) string {
-	if s.isNotable() {
-		return ""
-	}
-	from, where := `driftless_ledger.listed_product l`, s.conditions(account)
-	if s.text.isWide {
-		s.args = []any{account}
-		where = s.restrictions()
-		// OFFSET makes Postgres look the products up one by one. It would read the whole table otherwise.
-		from = `unnest(` + s.arg(s.text.ids) + `::text[]) x(id), LATERAL (
-			SELECT account, product_id, state, kind, is_notable, no_active_price, drift_kinds, causes, dead_reasons, held_by
-			FROM driftless_ledger.listed_product p WHERE p.account = $1 AND p.product_id = x.id COLLATE "C" OFFSET 0) l`
-	}
+// restCounts returns the statement that counts the products that are not notable by kind.
+func restCounts(from, where string) string {
 	const none = `'{}'::text[]`
 	return `SELECT false, ` + sqlList(InSync) + `, l.kind, false, ` + strings.Repeat(none+`, `, 4) + `count(*), ` +
 		none +
 		` FROM ` + from + ` WHERE ` + where + ` AND NOT l.is_notable GROUP BY l.kind`
+}
+
+// foundRestCounts is restCounts for the products that a search has found, and sets the arguments.
+func (s *selection) foundRestCounts(account string) string {
+	s.args = []any{account}
+	where := s.restrictions()
+	// OFFSET makes Postgres look the products up one by one. It would read the whole table otherwise.
+	return restCounts(`unnest(`+s.arg(s.text.ids)+`::text[]) x(id), LATERAL (
+			SELECT account, product_id, state, kind, is_notable, no_active_price, drift_kinds, causes, dead_reasons, held_by
+			FROM driftless_ledger.listed_product p WHERE p.account = $1 AND p.product_id = x.id COLLATE "C" OFFSET 0) l`,
+		where)
 }

@@ -34,12 +34,12 @@ func (l *Ledger) countWide(ctx context.Context, s selection) (Count, error) {
 // search, and the others among those that were found.
 func (l *Ledger) countWideFacets(ctx context.Context, s selection, out *facetRows) error {
 	limit := l.search.limit()
-	others := selection{ProductFilter: s.ProductFilter, text: s.text}
-	notable := s.notable(l.account, limit)
+	notable := notableCounts(s.conditions(l.account), limit)
+	args := s.args
 	var known bool
 	var kinds map[string]string
 	group, both := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.readFacets(both, out, notable, s.args) })
+	group.Go(func() error { return l.readFacets(both, out, notable, args) })
 	if !s.restrictsMore() {
 		group.Go(func() (err error) {
 			kinds, known, err = l.unusual(both, limit)
@@ -58,8 +58,8 @@ func (l *Ledger) countWideFacets(ctx context.Context, s selection, out *facetRow
 		out.addOthers(s.text.ids, kinds)
 		return nil
 	}
-	statement := others.rest(l.account)
-	return l.readFacets(ctx, out, statement, others.args)
+	statement := s.foundRestCounts(l.account)
+	return l.readFacets(ctx, out, statement, s.args)
 }
 
 // unusual returns the kinds of the products that are in sync and not in the catalog, at most limit. They are few at
