@@ -23,8 +23,36 @@ var andNotHeld = ` AND product_id NOT IN (SELECT product_id FROM driftless_ledge
 	WHERE account = $1 AND state = ` + sqlList(Held) + `)`
 
 // Drifts returns drift by product, about as much as the limit, and reports whether there are more products after these.
-// Without named products, it leaves out drift of products whose change the guard holds.
+// It never cuts a product's open drift, also if that exceeds the limit. With Settled it returns at most the limit: of a
+// product with more, the open and the latest. Without named products, it leaves out drift of products whose change the
+// guard holds.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
+	bound := int64(limit) + 1
+	if drifts, err = l.readDrifts(ctx, of, &bound); err != nil || len(drifts) <= limit {
+		return drifts, false, err
+	}
+	last := drifts[limit].Product
+	if whole := slices.DeleteFunc(slices.Clone(drifts),
+		func(d *Drift) bool { return d.Product == last }); len(whole) > 0 {
+		return whole, true, nil
+	}
+	if of.Settled {
+		return drifts[:limit], true, nil
+	}
+	following := of
+	following.After = last
+	bound = 1
+	others, err := l.readDrifts(ctx, following, &bound)
+	if err != nil {
+		return nil, false, err
+	}
+	of.Products = []string{last}
+	drifts, err = l.readDrifts(ctx, of, nil)
+	return drifts, len(others) > 0, err
+}
+
+// readDrifts reads drift by product, at most the limit. A nil limit reads all.
+func (l *Ledger) readDrifts(ctx context.Context, of DriftFilter, limit *int64) ([]*Drift, error) {
 	list := func(s []string) []string { return append([]string{}, s...) }
 	held := ""
 	if len(of.Products) == 0 {
@@ -35,22 +63,15 @@ func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts 
 			` WHERE account = $1 AND (settled_at IS NULL OR $2) AND (cardinality($3::text[]) = 0 OR product_id = ANY($3))
 		AND (cardinality($4::text[]) = 0 OR kind = ANY($4)) AND (cardinality($5::text[]) = 0 OR state = ANY($5)) AND product_id > $6`+held+`
 		ORDER BY product_id, settled_at DESC NULLS FIRST, id LIMIT $7`,
-		l.account, of.Settled, list(of.Products), list(of.Kinds), list(of.States), of.After, limit+1)
+		l.account, of.Settled, list(of.Products), list(of.Kinds), list(of.States), of.After, limit)
 	if err != nil {
-		return nil, false, fmt.Errorf("list drift: %w", err)
+		return nil, fmt.Errorf("list drift: %w", err)
 	}
-	if drifts, err = pgx.CollectRows(rows, scanDrift); err != nil {
-		return nil, false, fmt.Errorf("list drift: %w", err)
+	drifts, err := pgx.CollectRows(rows, scanDrift)
+	if err != nil {
+		return nil, fmt.Errorf("list drift: %w", err)
 	}
-	if len(drifts) <= limit {
-		return drifts, false, nil
-	}
-	last := drifts[limit].Product
-	if whole := slices.DeleteFunc(slices.Clone(drifts),
-		func(d *Drift) bool { return d.Product == last }); len(whole) > 0 {
-		return whole, true, nil
-	}
-	return drifts[:limit], true, nil
+	return drifts, nil
 }
 
 // DriftCount is the number of open differences of a kind in a state.
