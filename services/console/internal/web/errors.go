@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -41,7 +42,7 @@ func classify(err error) failure {
 // Explain returns the text of an error without the names of codes.
 func Explain(err error) string {
 	if c, ok := errors.AsType[*connect.Error](err); ok {
-		return c.Message()
+		return strings.Replace(err.Error(), c.Error(), c.Message(), 1)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"

@@ -177,7 +177,7 @@ const headerPart = "Hx-Request"
 // maxForm is the largest form in bytes: a thousand selected products.
 const maxForm = 2 << 20
 
-// cut shortens a result to what fits into a cookie.
+// cut shortens a result to what fits into a cookie. A part of a command would do something else, so it is left out.
 func cut(f *view.Flash) *view.Flash {
 	const longest = 1200
 	short := func(s string) string {
@@ -186,7 +186,11 @@ func cut(f *view.Flash) *view.Flash {
 		}
 		return strings.ToValidUTF8(s[:longest], "") + "…"
 	}
-	return &view.Flash{Text: short(f.Text), Failed: f.Failed, Command: short(f.Command)}
+	command := f.Command
+	if len(command) > longest {
+		command = ""
+	}
+	return &view.Flash{Text: short(f.Text), Failed: f.Failed, Command: command}
 }
 
 // backPath returns the path of a form's page, "/" if it is none of the console's.

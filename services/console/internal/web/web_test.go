@@ -1,7 +1,9 @@
 package web
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,12 +45,22 @@ func TestClassify_SaysWhatToDo(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, classify(errors.New("broken")).status)
 }
 
+func TestExplain_KeepsWhatWrapsAnAnswer(t *testing.T) {
+	t.Parallel()
+	answer := connect.NewError(connect.CodeUnavailable, errors.New("NATS is away"))
+	require.Equal(t, "NATS is away", Explain(answer))
+	require.Equal(t, "stopped after 3 products: NATS is away",
+		Explain(fmt.Errorf("stopped after 3 products: %w", answer)))
+	require.Equal(t, "no answer in time", Explain(context.DeadlineExceeded))
+}
+
 func TestCut_FitsIntoACookie(t *testing.T) {
 	t.Parallel()
 	f := cut(&view.Flash{Text: strings.Repeat("é", 2000), Command: "short"})
 	require.LessOrEqual(t, len(f.Text), 1203)
 	require.True(t, strings.HasSuffix(f.Text, "é…"))
 	require.Equal(t, "short", f.Command)
+	require.Empty(t, cut(&view.Flash{Command: strings.Repeat("x", 1201)}).Command, "part of a command does something else")
 }
 
 // A look at the link leaves it for the visitor. A wrong key leaves it, too, and it works once.

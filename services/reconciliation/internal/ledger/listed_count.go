@@ -36,8 +36,8 @@ type ValueCount struct {
 	Value string
 }
 
-// CountFacets counts the products that a filter selects. Each facet is counted as if the filter did not restrict it. The
-// counts are exact, unless a search is wide. Those of a wide one may be minimums.
+// CountFacets counts the products that a filter selects. Each facet is counted as if the filter did not restrict it.
+// The counts are exact, unless a search is wide. Those of a wide one may be minimums.
 //
 // Each facet that the filter restricts, and each part of a wide search, is counted by a statement of its own. While the
 // ledger changes, they may be of states that are a moment apart.
