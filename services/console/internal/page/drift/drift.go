@@ -19,11 +19,14 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// shown is the largest number of differences on a page.
-const shown = 200
-
-// maxDecided is how many differences one form decides.
-const maxDecided = 1000
+const (
+	// maxShown is about how many differences a page has. It never cuts a product.
+	maxShown = 200
+	// maxDecided is at most how many differences one form decides.
+	maxDecided = 1000
+	// maxCommands is at most how many commands a result shows. Each is about one product.
+	maxCommands = 5
+)
 
 // openStates are the states that are shown by default: all but ignored.
 var openStates = []string{"found", "repairing", "waiting"}
@@ -71,7 +74,7 @@ func (q query) command() string {
 func show(v *web.Visit) (view.Page, error) {
 	given := v.URL.Query()
 	q := query{kind: given.Get("kind"), state: given.Get("state"), after: given.Get("after")}
-	request := &controlv1.ListDriftRequest{States: openStates, After: q.after, Limit: shown}
+	request := &controlv1.ListDriftRequest{States: openStates, After: q.after, Limit: maxShown}
 	if q.state != "" {
 		request.States = []string{q.state}
 	}
@@ -154,30 +157,61 @@ func parse(values []string) ([]chosen, error) {
 	return out, nil
 }
 
-// each calls a decision for each selected product. It goes on after a product that fails.
-func each(v *web.Visit, verb, command string, decide func(chosen) error) (web.Done, error) {
+// decideEach calls a decision for each selected product. It goes on after a product that cannot be decided, and stops
+// after any other error.
+func decideEach(v *web.Visit, verb, command string, decide func(chosen) error) (web.Done, error) {
 	list, err := parse(v.PostForm["drift"])
 	if err != nil {
 		return web.Done{}, err
 	}
-	done := 0
-	var failed []error
+	var decided uint64
+	var failed []string
+	stopped := ""
 	for _, c := range list {
-		if err := decide(c); err != nil {
-			if named, ok := errors.AsType[*connect.Error](err); ok {
-				err = errors.New(named.Message())
-			}
-			failed = append(failed, fmt.Errorf("%s: %w", c.product, err))
+		err := decide(c)
+		switch code := connect.CodeOf(err); {
+		case err == nil:
+			decided += uint64(len(c.fields))
+			continue
+		case code == connect.CodeNotFound || code == connect.CodeFailedPrecondition:
+			failed = append(failed, c.product+": "+web.Explain(err))
 			continue
 		}
-		done += len(c.fields)
+		stopped = "Stopped at " + c.product + ": " + web.Explain(err)
+		break
 	}
-	text := view.Many(uint64(done), "difference is ", "differences are ") + verb + "."
-	if len(failed) > 0 {
-		return web.Done{}, fmt.Errorf("%s %s failed: %w", text, view.Many(uint64(len(failed)), "product", "products"),
-			errors.Join(failed...))
+	var texts []string
+	if decided > 0 {
+		texts = append(texts, view.Many(decided, "difference is ", "differences are ")+verb)
 	}
-	return web.Done{Text: text, Command: strings.ReplaceAll(command, "PRODUCT", visible.Argument(list[0].product))}, nil
+	if n := uint64(len(failed)); n > 0 {
+		texts = append(texts, view.Many(n, "product", "products")+" failed: "+strings.Join(failed, "; "))
+	}
+	if stopped != "" {
+		texts = append(texts, stopped)
+	}
+	text := strings.Join(texts, ". ")
+	if len(failed) > 0 || stopped != "" {
+		return web.Done{}, errors.New(text)
+	}
+	return web.Done{Text: text + ".", Command: commandsFor(command, list, v.PostForm.Get("reason"))}, nil
+}
+
+// commandsFor returns the commands that decide the same, empty if they are too many. command names a PRODUCT.
+func commandsFor(command string, list []chosen, reason string) string {
+	if len(list) > maxCommands {
+		return ""
+	}
+	var lines []string
+	for _, c := range list {
+		line := strings.ReplaceAll(command, "PRODUCT", visible.Argument(c.product)) +
+			" --field=" + visible.List(c.fields...)
+		if reason := strings.TrimSpace(reason); reason != "" {
+			line += " --reason=" + visible.Argument(reason)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, " && ")
 }
 
 func resolve(keep controlv1.Keep) func(*web.Visit) (web.Done, error) {
@@ -186,7 +220,7 @@ func resolve(keep controlv1.Keep) func(*web.Visit) (web.Done, error) {
 		verb, flag = "decided: Stripe's values go to the catalog", "stripe"
 	}
 	return func(v *web.Visit) (web.Done, error) {
-		return each(v, verb, "driftless drift resolve PRODUCT --keep "+flag, func(c chosen) error {
+		return decideEach(v, verb, "driftless drift resolve PRODUCT --keep "+flag, func(c chosen) error {
 			_, err := v.Control.ResolveDrift(v.Context(), connect.NewRequest(&controlv1.ResolveDriftRequest{
 				ProductId: c.product, Fields: c.fields, Keep: keep, Reason: v.PostForm.Get("reason"),
 			}))
@@ -196,7 +230,7 @@ func resolve(keep controlv1.Keep) func(*web.Visit) (web.Done, error) {
 }
 
 func ignore(v *web.Visit) (web.Done, error) {
-	return each(v, "left alone until one of their values changes", "driftless drift ignore PRODUCT",
+	return decideEach(v, "left alone until one of their values changes", "driftless drift ignore PRODUCT",
 		func(c chosen) error {
 			_, err := v.Control.IgnoreDrift(v.Context(), connect.NewRequest(&controlv1.IgnoreDriftRequest{
 				ProductId: c.product, Fields: c.fields, Reason: v.PostForm.Get("reason"),

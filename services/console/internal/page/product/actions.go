@@ -41,7 +41,7 @@ func fieldFlag(name string) string {
 	if name == "" {
 		return ""
 	}
-	return "--field " + visible.Argument(name)
+	return "--field " + visible.List(name)
 }
 
 // keepFlags returns the flags of a command that decides about a field, or about all.

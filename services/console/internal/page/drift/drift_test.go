@@ -1,0 +1,99 @@
+package drift
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/console/internal/web"
+)
+
+// TestDecideEach_SaysWhatWasDecided: the command decides the same, and an error says what was decided before it.
+func TestDecideEach_SaysWhatWasDecided(t *testing.T) {
+	t.Parallel()
+	refused := connect.NewError(connect.CodeFailedPrecondition, errors.New("the policy has no write-back"))
+	away := connect.NewError(connect.CodeUnavailable, errors.New("no answer"))
+	many := make([]string, maxCommands+1)
+	for i := range many {
+		many[i] = fmt.Sprintf("p%d\x1fname", i)
+	}
+	for name, c := range map[string]struct {
+		selected []string
+		reason   string
+		fails    map[string]error
+		want     web.Done
+		err      string
+		calls    int
+	}{
+		"some fields of a product": {
+			selected: []string{"mug\x1fname", "mug\x1fmetadata.a,b"},
+			reason:   " by phone ",
+			want: web.Done{
+				Text:    "2 differences are decided.",
+				Command: `driftless drift ignore mug --field='name,metadata.a\,b' --reason='by phone'`,
+			},
+			calls: 1,
+		},
+		"two products": {
+			selected: []string{"mug\x1f-", "a cup\x1fname"},
+			want: web.Done{
+				Text:    "2 differences are decided.",
+				Command: "driftless drift ignore mug --field='-' && driftless drift ignore 'a cup' --field=name",
+			},
+			calls: 2,
+		},
+		"too many products for commands": {
+			selected: many,
+			want:     web.Done{Text: "6 differences are decided."},
+			calls:    6,
+		},
+		"one fails": {
+			selected: []string{"mug\x1fname", "cup\x1fname", "jug\x1fname"},
+			fails:    map[string]error{"cup": refused},
+			err:      "2 differences are decided. 1 product failed: cup: the policy has no write-back",
+			calls:    3,
+		},
+		"all fail": {
+			selected: []string{"mug\x1fname"},
+			fails:    map[string]error{"mug": refused},
+			err:      "1 product failed: mug: the policy has no write-back",
+			calls:    1,
+		},
+		"the mesh is away": {
+			selected: []string{"mug\x1fname", "cup\x1fname", "jug\x1fname", "pot\x1fname"},
+			fails:    map[string]error{"mug": refused, "jug": away},
+			err: "1 difference is decided. 1 product failed: mug: the policy has no write-back. " +
+				"Stopped at jug: no answer",
+			calls: 3,
+		},
+		"the mesh is away from the start": {
+			selected: []string{"mug\x1fname", "cup\x1fname"},
+			fails:    map[string]error{"mug": away},
+			err:      "Stopped at mug: no answer",
+			calls:    1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			form := url.Values{"drift": c.selected, "reason": {c.reason}}
+			calls := 0
+			done, err := decideEach(&web.Visit{Request: &http.Request{PostForm: form}}, "decided",
+				"driftless drift ignore PRODUCT", func(of chosen) error {
+					calls++
+					return c.fails[of.product]
+				})
+			require.Equal(t, c.calls, calls)
+			require.Equal(t, c.want, done)
+			if c.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Equal(t, c.err, web.Explain(err))
+		})
+	}
+}
