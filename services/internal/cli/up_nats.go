@@ -41,10 +41,13 @@ func (u *up) startPrivateNATS(ctx context.Context) error {
 			u.logger.Warn("could not stop NATS", "error", err)
 		}
 	})
-	u.endpoints.NATS, u.natsURLs = server.URLFor(natsAdmin), map[string]string{}
+	u.natsURLs = map[string]string{}
 	for _, user := range users {
-		u.natsURLs[user.Name] = server.URLFor(user.Name)
+		if u.natsURLs[user.Name], err = server.URLFor(user.Name); err != nil {
+			return err
+		}
 	}
+	u.endpoints.NATS = u.natsURLs[natsAdmin]
 	return nil
 }
 

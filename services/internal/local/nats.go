@@ -37,7 +37,7 @@ type NATSConfig struct {
 type NATSUser struct {
 	Name, Password string
 	// Publish and Subscribe are the subjects that the user may publish and subscribe to. If both are empty, the user
-	// may use all.
+	// may use all. Only one of them must not be empty.
 	Publish, Subscribe []string
 }
 
@@ -49,7 +49,7 @@ type NATS struct {
 }
 
 // StartNATS starts a NATS server with JetStream and returns when it accepts connections. ctx limits only the start;
-// Close stops the server. It returns ErrInUse and ErrPortTaken.
+// Close stops the server. It returns ErrInUse if another process uses DataDir, and ErrPortTaken if the port is taken.
 func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if cfg.DataDir == "" {
 		return nil, errors.New("start NATS: DataDir is empty")
@@ -123,6 +123,10 @@ func serveNATS(ctx context.Context, cfg NATSConfig) (*server.Server, error) {
 func natsUsers(users []NATSUser) ([]*server.User, error) {
 	var out []*server.User // nil if there are no users: with an empty list nobody may connect
 	for _, u := range users {
+		if (len(u.Publish) == 0) != (len(u.Subscribe) == 0) {
+			// The server takes an empty list as all subjects.
+			return nil, fmt.Errorf("the NATS user %s has subjects to publish or to subscribe to, but not both", u.Name)
+		}
 		hash, err := bcrypt.GenerateFromPassword([]byte(u.Password), bcrypt.MinCost)
 		if err != nil {
 			return nil, fmt.Errorf("password of the NATS user %s: %w", u.Name, err)
@@ -142,19 +146,19 @@ func natsUsers(users []NATSUser) ([]*server.User, error) {
 // URL returns the address for clients, nats://host:port, without a user.
 func (n *NATS) URL() string { return n.server.ClientURL() }
 
-// URLFor returns the address with the name and password of a user, or without if there is no such user.
-func (n *NATS) URLFor(name string) string {
+// URLFor returns the address with the name and password of a user. It returns an error if there is no such user.
+func (n *NATS) URLFor(name string) (string, error) {
 	for _, u := range n.users {
 		if u.Name == name {
-			at := url.URL{
-				Scheme: "nats",
-				User:   url.UserPassword(u.Name, u.Password),
-				Host:   n.server.Addr().String(),
+			at, err := url.Parse(n.URL())
+			if err != nil {
+				return "", fmt.Errorf("address of the NATS user %s: %w", name, err)
 			}
-			return at.String()
+			at.User = url.UserPassword(u.Name, u.Password)
+			return at.String(), nil
 		}
 	}
-	return n.URL()
+	return "", fmt.Errorf("NATS has no user %s", name)
 }
 
 // InProcess lets nats.InProcessServer connect without the network.

@@ -60,7 +60,8 @@ func TestCut_FitsIntoACookie(t *testing.T) {
 	require.LessOrEqual(t, len(f.Text), 1203)
 	require.True(t, strings.HasSuffix(f.Text, "é…"))
 	require.Equal(t, "short", f.Command)
-	require.Empty(t, cut(&view.Flash{Command: strings.Repeat("x", 1201)}).Command, "part of a command does something else")
+	require.Empty(t, cut(&view.Flash{Command: strings.Repeat("x", 1201)}).Command,
+		"part of a command does something else")
 }
 
 // A look at the link leaves it for the visitor. A wrong key leaves it, too, and it works once.
