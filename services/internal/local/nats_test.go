@@ -136,15 +136,20 @@ func TestStartNATS_AdmitsOnlyItsUsers(t *testing.T) {
 		_, err := nats.Connect(strings.Replace(server.URL(), "nats://", "nats://"+stranger, 1))
 		require.ErrorIs(t, err, nats.ErrAuthorization, stranger)
 	}
-	_, err = nats.Connect(server.URLFor("nobody"))
-	require.ErrorIs(t, err, nats.ErrAuthorization)
+	_, err = server.URLFor("nobody")
+	require.EqualError(t, err, "NATS has no user nobody")
+	connect := func(user string, opts ...nats.Option) (*nats.Conn, error) {
+		address, err := server.URLFor(user)
+		require.NoError(t, err)
+		return nats.Connect(address, opts...)
+	}
 
-	admin, err := nats.Connect(server.URLFor("admin"))
+	admin, err := connect("admin")
 	require.NoError(t, err)
 	defer admin.Close()
 	stream(t, admin)
 	refused := make(chan error, 10)
-	reader, err := nats.Connect(server.URLFor("reader"), nats.CustomInboxPrefix("_INBOX_reader"),
+	reader, err := connect("reader", nats.CustomInboxPrefix("_INBOX_reader"),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	require.NoError(t, err)
 	defer reader.Close()
@@ -158,4 +163,16 @@ func TestStartNATS_AdmitsOnlyItsUsers(t *testing.T) {
 	_, err = reader.SubscribeSync("s.>")
 	require.NoError(t, err)
 	require.ErrorIs(t, <-refused, nats.ErrPermissionViolation)
+}
+
+// nats-server takes a missing list as all subjects.
+func TestStartNATS_RefusesUserWithOneList(t *testing.T) {
+	t.Parallel()
+	for _, user := range []NATSUser{
+		{Name: "writer", Publish: []string{"s.>"}},
+		{Name: "writer", Subscribe: []string{"s.>"}},
+	} {
+		_, err := StartNATS(t.Context(), NATSConfig{DataDir: t.TempDir(), Logger: discard, Users: []NATSUser{user}})
+		require.ErrorContains(t, err, "NATS user writer")
+	}
 }
