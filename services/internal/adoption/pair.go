@@ -39,6 +39,9 @@ var Doubts = []Doubt{
 	NameOnly, Ambiguous, Contradiction, Marked, Archived, MetadataFull, PriceDiffers, PriceUnmatched,
 }
 
+// IsRefusal reports whether a match with the doubt cannot be adopted as it is, whoever approves it.
+func (d Doubt) IsRefusal() bool { return d == Marked || d == MetadataFull }
+
 // Reservation is a doubt about one match.
 type Reservation struct {
 	Doubt Doubt

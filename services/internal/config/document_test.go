@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
 var update = flag.Bool("update", false, "write docs/configuration.md")
@@ -100,7 +102,7 @@ func document() string {
 	b.WriteString(strings.ReplaceAll(severalAccounts, "~", "`"))
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n\n| key | environment | default | meaning |\n|---|---|---|---|\n",
-			strings.ToUpper(g.title[:1])+g.title[1:])
+			visible.Sentence(g.title))
 		for _, f := range fieldsOf(reflect.TypeOf(g.fields)) {
 			name, env, value, help := f.Tag.Get("name"), f.Tag.Get("env"), f.Tag.Get("default"), f.Tag.Get("help")
 			if value != "" {

@@ -17,3 +17,10 @@ func TestWords(t *testing.T) {
 		require.Equal(t, words, Words(name))
 	}
 }
+
+func TestSentence(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "not known": "Not known", "émigré": "Émigré"} {
+		require.Equal(t, want, Sentence(text))
+	}
+}

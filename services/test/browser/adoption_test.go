@@ -141,7 +141,7 @@ func TestAdoption_ReviewsAndAdopts(t *testing.T) {
 	viewer.visit("/adoption")
 	viewer.waitText("2 products match none")
 	p.click("Adopt the selected")
-	p.waitText("with the doubts that you see")
+	p.waitText("in spite of the doubts shown")
 	p.picture("adoption-selected")
 	p.confirm("Adopt")
 	p.waitText("nothing was done: product jug: it no longer matches prod_jug by name")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/live"
@@ -18,8 +19,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// shown is the number of matches on a page.
-const shown = 50
+// pageSize is the number of matches on a page.
+const pageSize = 50
 
 // Add adds the pages and their actions.
 func Add(app *web.App) {
@@ -43,8 +44,8 @@ const (
 	paramOut    = "out"
 )
 
-// certain is the value of paramDoubt for matches without doubts.
-const certain = "none"
+// withoutDoubts is the value of paramDoubt for matches without doubts.
+const withoutDoubts = "none"
 
 // query is what the address of the list says.
 type query struct {
@@ -117,10 +118,10 @@ func (q query) toggleOut(product string) query {
 
 // request returns the request for the page of the list.
 func (q query) request() *controlv1.PlanAdoptionRequest {
-	r := &controlv1.PlanAdoptionRequest{MetadataKey: q.key, Search: q.search, After: q.after, Limit: shown}
+	r := &controlv1.PlanAdoptionRequest{MetadataKey: q.key, Search: q.search, After: q.after, Limit: pageSize}
 	switch q.doubt {
 	case "":
-	case certain:
+	case withoutDoubts:
 		r.Certain = true
 	default:
 		r.Doubts = []string{q.doubt}
@@ -137,8 +138,8 @@ func (q query) command() string {
 	return line
 }
 
-// list is what the page shows.
-type list struct {
+// planPage is what the page shows.
+type planPage struct {
 	query query
 	*controlv1.PlanAdoptionResponse
 	// ready is how many matches have no doubts and are not left out.
@@ -151,7 +152,7 @@ func show(v *web.Visit) (view.Page, error) {
 	if err != nil {
 		return view.Page{}, err
 	}
-	l := list{query: q, PlanAdoptionResponse: answer.Msg, ready: answer.Msg.GetCertain()}
+	l := planPage{query: q, PlanAdoptionResponse: answer.Msg, ready: answer.Msg.GetCertain()}
 	if len(q.out) > 0 && l.ready > 0 {
 		// A product that is left out may be doubtful by now, or adopted.
 		all, err := readPlan(v, &controlv1.PlanAdoptionRequest{MetadataKey: q.key, Certain: true})
@@ -197,6 +198,7 @@ const maxRestarts = 5
 // readPlan reads the whole plan, page by page. It begins again if another plan is made meanwhile: a match could be
 // missing between two pages.
 func readPlan(v *web.Visit, request *controlv1.PlanAdoptionRequest) (*controlv1.PlanAdoptionResponse, error) {
+	request = proto.CloneOf(request)
 	request.Limit, request.After = maxEntries, ""
 	var all *controlv1.PlanAdoptionResponse
 	for restarts := 0; ; {

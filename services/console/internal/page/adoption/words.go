@@ -1,8 +1,6 @@
 package adoption
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +12,8 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-var errMovingPlan = errors.New("catalog and Stripe change so fast that the plan could not be read whole: try again, " +
-	"or use `driftless adopt plan`")
+var errMovingPlan = fmt.Errorf("the plan changed more than %d times while it was read: try again, or use "+
+	"`driftless adopt plan`", maxRestarts)
 
 // reasons are the reasons of matches in words.
 var reasons = map[string]string{
@@ -51,10 +49,10 @@ func doubtTitle(doubt string) string {
 	return visible.Words(doubt)
 }
 
-// isRefused reports whether a match with these doubts cannot be adopted as it is.
+// isRefused reports whether a match cannot be adopted as it is.
 func isRefused(m *controlv1.AdoptionMatch) bool {
 	return m.GetStripeId() == "" || slices.ContainsFunc(m.GetDoubts(), func(d *controlv1.AdoptionDoubt) bool {
-		return d.GetDoubt() == string(adoption.Marked) || d.GetDoubt() == string(adoption.MetadataFull)
+		return adoption.Doubt(d.GetDoubt()).IsRefusal()
 	})
 }
 
@@ -109,12 +107,12 @@ func them(n uint64) string {
 func nothing(q query, p *controlv1.PlanAdoptionResponse) (title, text string) {
 	switch {
 	case q.after != "":
-		return "No more matches", "This is the end of the list. Those before are on the first page."
+		return "No more matches", "This is the end of the list. It begins on the first page."
 	case q.doubt != "" || q.search != "":
-		return "Nothing matches", "No match has what is chosen. All " + view.Count(p.GetCertain()+p.GetDoubtful()) +
-			" are on the first page without a filter."
+		return "Nothing matches", "No match has what is chosen. Matches without a filter: " +
+			view.Count(p.GetCertain()+p.GetDoubtful()) + "."
 	case p.GetCatalogProducts() == 0:
-		return "Nothing to adopt", "No product of the catalog waits for a link: Driftless has written or linked all that it knows."
+		return "Nothing to adopt", "Every product of the catalog is in Stripe or linked."
 	case p.GetStripeProducts() == 0:
 		return "Nothing to adopt", "Stripe has no product that the catalog does not know."
 	}
@@ -125,78 +123,10 @@ func nothing(q query, p *controlv1.PlanAdoptionResponse) (title, text string) {
 // selected are what a visitor can do with selected matches.
 var selected = []view.Action{{
 	Label: "Adopt", Path: "/adoption/apply", Role: auth.Operate,
-	Effect: "Push links each selected product to its product in Stripe, with the doubts that you see, writes its mark, " +
+	Effect: "Push links each selected product to its product in Stripe, in spite of the doubts shown, writes its mark, " +
 		"and makes it equal to the catalog. Nothing is done if one of them has changed since.",
 	Command: "driftless adopt apply adopt.yaml",
 }}
-
-// entryOf returns the entry that approves a match as it is shown.
-func entryOf(m *controlv1.AdoptionMatch) adoption.Entry {
-	e := adoption.Entry{
-		Product: m.GetProductId(),
-		Stripe:  m.GetStripeId(),
-		Why:     m.GetWhy(),
-		Prices:  m.GetPrices(),
-		Replace: m.GetReplace(),
-		Doubts:  doubts(m),
-		Approve: len(m.GetDoubts()) == 0,
-	}
-	if e.Prices == nil && e.Stripe != "" {
-		// Nil would have the prices paired when the entry is applied.
-		e.Prices = map[string]string{}
-	}
-	return e
-}
-
-// doubts returns the doubts about a match as entries have them: see adoption.Proposal.Doubts.
-func doubts(m *controlv1.AdoptionMatch) []string {
-	var out []string
-	for _, d := range m.GetDoubts() {
-		out = append(out, adoption.Reservation{Doubt: adoption.Doubt(d.GetDoubt()), Price: d.GetPriceId()}.String())
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// encode returns an entry as the value of a field of a form.
-func encode(e adoption.Entry) string {
-	text, _ := json.Marshal(e)
-	return string(text)
-}
-
-// decode reads the value of a field that encode made.
-func decode(text string) (adoption.Entry, error) {
-	var e adoption.Entry
-	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Product == "" {
-		return e, errors.New("the form has an entry that cannot be read: open the page again")
-	}
-	return e, nil
-}
-
-// requestOf returns an entry for the API.
-func requestOf(e adoption.Entry) *controlv1.AdoptionEntry {
-	return &controlv1.AdoptionEntry{
-		ProductId:   e.Product,
-		StripeId:    e.Stripe,
-		Why:         e.Why,
-		Prices:      e.Prices,
-		PairPrices:  e.Prices == nil,
-		Replace:     e.Replace,
-		Doubts:      e.Doubts,
-		KnowsDoubts: e.KnowsDoubts,
-	}
-}
-
-// argument returns a text as an argument of a command.
-func argument(text string) string { return visible.Argument(text) }
-
-// sentence begins a text with a capital letter.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
-}
 
 // outLabel names the link that leaves a product out, or takes it back.
 func outLabel(q query, product string) string {

@@ -1,16 +1,22 @@
 package adoption
 
 import (
+	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
+	"github.com/driftless-sync/driftless/services/console/internal/web"
 	"github.com/driftless-sync/driftless/services/internal/adoption"
 )
 
@@ -21,7 +27,7 @@ func TestParse_KeepsTheAddress(t *testing.T) {
 	require.Equal(t, "/adoption?doubt=archived&key=sku&out=cup&out=mug", q.path("/adoption"))
 	require.Equal(t, "driftless adopt plan --metadata-key sku", q.command())
 	require.Equal(t, []string{"archived"}, q.request().GetDoubts())
-	require.True(t, q.withDoubt(certain).request().GetCertain())
+	require.True(t, q.withDoubt(withoutDoubts).request().GetCertain())
 	require.Equal(t, []string{"mug"}, q.toggleOut("cup").out)
 	require.Equal(t, q, q.toggleOut("jug").toggleOut("jug"))
 	require.Empty(t, parse(url.Values{"key": {"driftless_product"}}).key)
@@ -173,4 +179,23 @@ func TestParseBatch_RefusesOtherAddresses(t *testing.T) {
 		_, err = parseBatch(values)
 		require.Error(t, err, query)
 	}
+}
+
+func TestReadPlan_LeavesTheRequest(t *testing.T) {
+	t.Parallel()
+	request := &controlv1.PlanAdoptionRequest{Limit: 7, After: "mug"}
+	before := proto.CloneOf(request)
+	_, err := readPlan(&web.Visit{Request: httptest.NewRequest(http.MethodGet, "/", nil), Control: plans{}}, request)
+	require.NoError(t, err)
+	require.True(t, proto.Equal(before, request))
+}
+
+// plans answers with an empty plan.
+type plans struct {
+	controlv1connect.ControlServiceClient
+}
+
+func (plans) PlanAdoption(context.Context, *connect.Request[controlv1.PlanAdoptionRequest],
+) (*connect.Response[controlv1.PlanAdoptionResponse], error) {
+	return connect.NewResponse(&controlv1.PlanAdoptionResponse{}), nil
 }
