@@ -38,7 +38,7 @@ type Config struct {
 	ControlURL, IngestURL string
 	// URL is the address under which visitors reach the console. Empty is the address that it listens on.
 	URL string
-	// SessionKey encrypts sign-ins. It has at least 32 characters. Empty makes a random one.
+	// SessionKey encrypts sign-ins. It has at least 32 bytes. Empty makes a random one.
 	SessionKey string
 	// LinkKey is the key of a link that signs in once, with LinkToken. Empty for none.
 	LinkKey, LinkToken string
@@ -67,12 +67,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.SessionKey == "" {
 		cfg.Logger.Info("there is no session key: sign-ins end with this process, and hold for this replica only")
 	}
-	// Streams to browsers end before the server waits for its requests.
 	apis := web.NewAPIs(cfg.ControlURL, cfg.IngestURL, cfg.Token, time.Now)
-	provider, err := openID(cfg)
+	provider, err := newProvider(cfg)
 	if err != nil {
 		return err
 	}
+	// Streams to browsers end with ctx, before the server waits for its requests.
 	app := web.New(ctx, web.Config{
 		Base:      base,
 		APIs:      apis,
@@ -110,8 +110,8 @@ func addPages(app *web.App, own []*meshv1.Setting) {
 	story.Add(app)
 }
 
-// openID returns the OpenID provider, nil if there is none.
-func openID(cfg Config) (*openid.Provider, error) {
+// newProvider returns the OpenID provider, nil if there is none.
+func newProvider(cfg Config) (*openid.Provider, error) {
 	if cfg.OpenID == nil {
 		return nil, nil
 	}

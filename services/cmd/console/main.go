@@ -16,7 +16,7 @@ func main() {
 	var s config.ConsoleService
 	service.Main("console", "Serves the pages on which people see what Driftless does, and act on it.", &s,
 		func(ctx context.Context, r service.Runtime) error {
-			openID, err := openIDOf(s.ConsoleOpenID)
+			openID, err := openIDConfig(s.ConsoleOpenID)
 			if err != nil {
 				return err
 			}
@@ -38,8 +38,8 @@ func main() {
 		})
 }
 
-// openIDOf returns the OpenID provider that the settings describe, nil if there is none.
-func openIDOf(s config.ConsoleOpenID) (*openid.Config, error) {
+// openIDConfig returns the OpenID provider that the settings describe, nil if there is none.
+func openIDConfig(s config.ConsoleOpenID) (*openid.Config, error) {
 	if s.OpenIDIssuer == "" {
 		return nil, nil
 	}

@@ -68,7 +68,7 @@ func New(secret, path string, secure bool, now func() time.Time) (*Keeper, error
 		_, _ = rand.Read(key) // never fails
 	}
 	if len(key) < minKey {
-		return nil, fmt.Errorf("the session key has %d characters: it must have at least %d (openssl rand -hex 32)",
+		return nil, fmt.Errorf("the session key has %d bytes: it must have at least %d (openssl rand -hex 32)",
 			len(key), minKey)
 	}
 	sealing, err := hkdf.Key(sha256.New, key, nil, "driftless console session", 32)
