@@ -97,7 +97,7 @@ func TestKeeper_RefusesChangedCookiesAndForeignForms(t *testing.T) {
 func TestNew_RefusesShortKeys(t *testing.T) {
 	t.Parallel()
 	_, err := session.New("short", "/", false, time.Now)
-	require.ErrorContains(t, err, "has 5 characters: it must have at least 32")
+	require.ErrorContains(t, err, "has 5 bytes: it must have at least 32")
 }
 
 func TestBegin_RefusesTokensThatDoNotFit(t *testing.T) {
