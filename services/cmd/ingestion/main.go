@@ -31,7 +31,7 @@ func main() {
 				Auth:               s.Auth(),
 				SelfCheck:          selfcheck.Interval,
 				Logger:             r.Logger,
-				CheckMigrations:    s.Migrations.Migrations == "check",
+				CheckMigrations:    s.IsCheckOnly(),
 			})
 		})
 }

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/driftless-sync/driftless/services/internal/config"
@@ -21,15 +20,12 @@ func main() {
 			if err != nil {
 				return err
 			}
-			ledgerFile := s.LedgerDatabaseURLFile
-			if s.LedgerDatabaseURL == "" {
-				ledgerFile = s.DatabaseURLFile
-			}
+			ledger := s.LedgerDatabase(config.DatabaseSetting{URL: s.DatabaseURL, File: s.DatabaseURLFile})
 			return reconciliation.Run(ctx, reconciliation.Config{
 				Account:          s.Account,
 				NATS:             r.NATS(topology.Reconciliation, s.Mesh, s.Signing),
-				LedgerURL:        cmp.Or(s.LedgerDatabaseURL, s.DatabaseURL).Reveal(),
-				LedgerURLFile:    ledgerFile,
+				LedgerURL:        ledger.URL.Reveal(),
+				LedgerURLFile:    ledger.File,
 				HTTP:             r.HTTP(s.ReconciliationAddr),
 				Auth:             s.Auth(),
 				GracePeriod:      s.GracePeriod,
@@ -46,7 +42,7 @@ func main() {
 				Notify:           s.Notify,
 				SelfCheck:        selfcheck.Interval,
 				Logger:           r.Logger,
-				CheckMigrations:  s.Migrations.Migrations == "check",
+				CheckMigrations:  s.IsCheckOnly(),
 			})
 		})
 }

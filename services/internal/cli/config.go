@@ -117,7 +117,7 @@ func checkDatabase(ctx context.Context, s allSettings, mapping *config.Mapping) 
 		Slot:            s.Slot,
 		Publication:     s.Publication,
 		StripeIDs:       s.StripeIDs,
-		CheckMigrations: s.Migrations.Migrations == "check",
+		CheckMigrations: s.IsCheckOnly(),
 	})
 	if err != nil {
 		return nil, err

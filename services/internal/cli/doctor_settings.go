@@ -78,30 +78,31 @@ func (p *patient) servers() probe.Config {
 }
 
 func (p *patient) catalog() databaseprobe.Database {
-	return databaseprobe.Database{
-		Database: postgres.Database{
-			URL:     cmp.Or(p.settings.DatabaseURL.Reveal(), p.local.Database),
-			File:    p.settings.DatabaseURLFile,
-			Setting: "DATABASE_URL",
-			Logger:  slog.New(slog.DiscardHandler),
-		},
-		Unset: "DATABASE_URL",
-	}
+	return databaseProbe(p.catalogSetting(), "DATABASE_URL")
 }
 
 func (p *patient) ledger() databaseprobe.Database {
-	if p.settings.LedgerDatabaseURL == "" {
-		db := p.catalog()
-		db.Unset = "LEDGER_DATABASE_URL"
-		return db
+	return databaseProbe(p.settings.LedgerDatabase(p.catalogSetting()), "LEDGER_DATABASE_URL")
+}
+
+func (p *patient) catalogSetting() config.DatabaseSetting {
+	return config.DatabaseSetting{
+		URL:      cmp.Or(p.settings.DatabaseURL, config.Secret(p.local.Database)),
+		File:     p.settings.DatabaseURLFile,
+		Variable: "DATABASE_URL",
 	}
+}
+
+// databaseProbe returns how to look at a database. unset is the variable to name if there is none.
+func databaseProbe(s config.DatabaseSetting, unset string) databaseprobe.Database {
 	return databaseprobe.Database{
 		Database: postgres.Database{
-			URL:     p.settings.LedgerDatabaseURL.Reveal(),
-			File:    p.settings.LedgerDatabaseURLFile,
-			Setting: "LEDGER_DATABASE_URL",
+			URL:     s.URL.Reveal(),
+			File:    s.File,
+			Setting: s.Variable,
 			Logger:  slog.New(slog.DiscardHandler),
 		},
+		Unset: unset,
 	}
 }
 

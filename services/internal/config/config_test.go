@@ -304,6 +304,9 @@ func TestParse_NamesTheFileOfASecret(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Secret("postgres://b"), s.LedgerDatabaseURL)
 	require.Equal(t, ledger, s.LedgerDatabaseURLFile, "by the configuration file")
+	catalog := DatabaseSetting{URL: "postgres://catalog", File: "catalog.url", Variable: "DATABASE_URL"}
+	require.Equal(t, DatabaseSetting{"postgres://b", ledger, "LEDGER_DATABASE_URL"}, s.LedgerDatabase(catalog))
+	require.Equal(t, catalog, Reconciliation{}.LedgerDatabase(catalog), "by default it is the catalog's")
 	require.Empty(t, s.DatabaseURLFile)
 	t.Setenv("DATABASE_URL_FILE", url)
 	s, _, err = parse(t, "ledger_database_url_file: "+ledger+"\n")

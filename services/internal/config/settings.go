@@ -74,6 +74,9 @@ type Migrations struct {
 	Migrations string `name:"migrations" env:"DRIFTLESS_MIGRATIONS" default:"run" enum:"run,check" help:"run: the services create and upgrade their tables. check: they only check the tables that driftless migrate made."`
 }
 
+// IsCheckOnly reports whether services only check their tables, and create none.
+func (m Migrations) IsCheckOnly() bool { return m.Migrations == "check" }
+
 // Stripe says how to reach Stripe, and the limits of the calls.
 type Stripe struct {
 	StripeAPIKey        Secret  `name:"stripe-api-key" env:"STRIPE_API_KEY" secret:"" help:"Secret or restricted key. Push must be allowed to write products and prices, pull to read them and events. To show what uses a price (plan --usage), pull must also be allowed to read subscriptions and payment links."`
@@ -140,6 +143,27 @@ type Reconciliation struct {
 	ScanInterval          time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe. 0 means no scans."`
 	HistoryRetention      time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long to keep the audit trail, replaced states, closed drift and closed dead letters. 0 means for ever. The default is 400 days."`
 	Events
+}
+
+// DatabaseSetting is a database as it is set.
+type DatabaseSetting struct {
+	URL Secret
+	// File is the file that URL was read from, empty if none.
+	File string
+	// Variable is the environment variable of the setting.
+	Variable string
+}
+
+// LedgerDatabase returns the database of the ledger. It is the catalog's if the ledger has none of its own.
+func (r Reconciliation) LedgerDatabase(catalog DatabaseSetting) DatabaseSetting {
+	if r.LedgerDatabaseURL == "" {
+		return catalog
+	}
+	return DatabaseSetting{
+		URL:      r.LedgerDatabaseURL,
+		File:     r.LedgerDatabaseURLFile,
+		Variable: "LEDGER_DATABASE_URL",
+	}
 }
 
 // Events says whether other programs get events.
