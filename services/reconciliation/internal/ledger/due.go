@@ -70,8 +70,8 @@ type Due struct {
 	Postpone time.Duration
 }
 
-// driftPage is how many products one call of FindDrift processes.
-const driftPage = 500
+// productPageSize is how many products one transaction processes: of FindDrift, EndOverlaps and the backfills.
+const productPageSize = 500
 
 // Delays between repairs of one product. Each is twice the one before, up to the maximum.
 const (
@@ -163,7 +163,7 @@ func (l *Ledger) confirmCandidates(ctx context.Context, s *driftSearch,
 	confirm func(context.Context, string) (bool, error),
 ) error {
 	rows, err := l.pool.Query(ctx, `SELECT product_id, desired_sequence, observed_revision, state
-		FROM driftless_ledger.product`+candidates+` LIMIT $5`, append(l.candidateArgs(s), driftPage)...)
+		FROM driftless_ledger.product`+candidates+` LIMIT $5`, append(l.candidateArgs(s), productPageSize)...)
 	if err != nil {
 		return fmt.Errorf("find drift: %w", err)
 	}

@@ -14,7 +14,7 @@ func (l *Ledger) BackfillIdentifiers(ctx context.Context, after string) (last st
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id > $2
 			AND (identified_desired <> desired_sequence OR identified_observed <> observed_revision)
-			ORDER BY product_id LIMIT $3 FOR UPDATE SKIP LOCKED`, l.account, after, driftPage)
+			ORDER BY product_id LIMIT $3 FOR UPDATE SKIP LOCKED`, l.account, after, productPageSize)
 		if err != nil {
 			return fmt.Errorf("find products without ids: %w", err)
 		}

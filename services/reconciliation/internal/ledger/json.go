@@ -44,7 +44,7 @@ func (l *Ledger) BackfillJSON(ctx context.Context, after string) (last string, e
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectProducts+` WHERE account = $1 AND product_id > $2
 			AND (desired IS NOT NULL AND desired_json_of <> desired_sequence OR observed IS NOT NULL AND observed_json_of <> observed_revision)
-			ORDER BY product_id LIMIT $3 FOR UPDATE`, l.account, after, driftPage)
+			ORDER BY product_id LIMIT $3 FOR UPDATE`, l.account, after, productPageSize)
 		if err != nil {
 			return fmt.Errorf("find products without JSON: %w", err)
 		}

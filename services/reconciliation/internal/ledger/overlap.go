@@ -20,7 +20,7 @@ func (l *Ledger) EndOverlaps(ctx context.Context) error {
 	for {
 		rows, err := l.pool.Query(ctx, `SELECT product_id FROM driftless_ledger.product
 			WHERE account = $1 AND kept_until <= $2 ORDER BY kept_until, product_id LIMIT $3`,
-			l.account, l.now().Add(-overlapDelay), driftPage)
+			l.account, l.now().Add(-overlapDelay), productPageSize)
 		if err != nil {
 			return fmt.Errorf("find overlaps that are over: %w", err)
 		}
@@ -30,16 +30,17 @@ func (l *Ledger) EndOverlaps(ctx context.Context) error {
 		}
 		var changes []Change
 		for _, id := range ids {
-			changes = append(changes, Change{
-				Product: id,
-				edit:    func(context.Context, *Ledger, pgx.Tx, *Product) (bool, error) { return true, nil },
-			})
+			changes = append(changes, Change{Product: id, edit: storeAgain})
 		}
-		if err := l.Apply(ctx, changes...); err != nil || len(ids) < driftPage {
+		if err := l.Apply(ctx, changes...); err != nil || len(ids) < productPageSize {
 			return err
 		}
 	}
 }
+
+// storeAgain stores a product without a change. It is resolved at the present time, in which the overlap is over. So
+// kept_until is cleared, or is that of a later overlap, and EndOverlaps does not find the product again.
+func storeAgain(context.Context, *Ledger, pgx.Tx, *Product) (bool, error) { return true, nil }
 
 // Overlaps yields the products with replaced prices that stay active for a while, of those named or of all. The one
 // whose price is archived first comes first. It ends at the limit.

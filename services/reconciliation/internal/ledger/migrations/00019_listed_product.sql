@@ -4,8 +4,8 @@
 -- are too wide for that: to read those of 200,000 products takes seconds. Triggers maintain the narrow rows in the
 -- transaction of each change, also while a service of the earlier version writes.
 --
--- The ledger may be large. So the rows of what it has are added beside the services that write to it, and a run that
--- was interrupted can be repeated.
+-- The ledger may be large. So services go on while the rows of what it has are added. A service that writes a product
+-- whose row was added waits until the statement ends. A run that was interrupted can be repeated.
 CREATE TABLE IF NOT EXISTS driftless_ledger.listed_product (
     account text COLLATE "C" NOT NULL,
     product_id text COLLATE "C" NOT NULL,
