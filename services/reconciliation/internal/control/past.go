@@ -31,7 +31,7 @@ func (c control) ListStates(ctx context.Context,
 	out := &controlv1.ListStatesResponse{}
 	at := req.Msg.GetAt().AsTime()
 	var err error
-	if out.Equality, out.KnownFrom, err = c.horizon(ctx, &at); err != nil {
+	if out.Equality, out.KnownFrom, err = c.checkTimes(ctx, &at); err != nil {
 		return nil, err
 	}
 	ids := distinct(req.Msg.GetProductIds())
@@ -57,7 +57,7 @@ func (c control) DiffStates(ctx context.Context,
 		times = append(times, &to)
 	}
 	var err error
-	if out.Equality, out.KnownFrom, err = c.horizon(ctx, times...); err != nil {
+	if out.Equality, out.KnownFrom, err = c.checkTimes(ctx, times...); err != nil {
 		return nil, err
 	}
 	if req.Msg.GetTo() == nil {
@@ -83,9 +83,10 @@ func (c control) DiffStates(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// horizon returns the basis of an answer about past states, and the time from which on they are complete. It returns an
-// error if one of the times is before that, or to come. A time that is now by the caller's clock becomes now.
-func (c control) horizon(ctx context.Context, times ...*time.Time) (
+// checkTimes returns the basis of an answer about past states at the given times, and the time from which on states are
+// complete. It returns an error if one of the times is before that, in a gap, or to come. It changes a time that is to
+// come by no more than the skew of the caller's clock: that time becomes now.
+func (c control) checkTimes(ctx context.Context, times ...*time.Time) (
 	equality *controlv1.Equality, from *timestamppb.Timestamp, err error,
 ) {
 	// The services are read before the ledger, as for every answer about equality.
@@ -103,35 +104,41 @@ func (c control) horizon(ctx context.Context, times ...*time.Time) (
 	now := v.Equality.GetAt().AsTime()
 	for _, at := range times {
 		if at.Sub(now) > maxClockSkew {
-			return nil, nil, invalid("%s is in the future: it is %s", formatTime(*at), formatTime(now))
+			return nil, nil, invalid("%s is in the future: the clock of the NATS server says %s", formatTime(*at), formatTime(now))
 		}
 		if at.After(now) {
 			*at = now
 		}
 	}
-	for _, at := range times {
-		switch {
-		case known.IsZero():
-			return nil, nil, failedPrecondition(
-				"no past state is known yet: the ledger has yet to receive the whole catalog for the first time " +
-					"(`driftless status` shows how far it is)")
-		case at.Before(known):
-			return nil, nil, failedPrecondition(
-				"the state at %s is not known: states are known from %s on, when the ledger began to keep them, or "+
-					"because earlier ones were deleted (history_retention)", formatTime(*at), formatTime(known))
-		}
+	if known.IsZero() {
+		return nil, nil, failedPrecondition(
+			"no past state is known yet: the ledger has yet to receive the whole catalog for the first time " +
+				"(`driftless status` shows how far it is)")
 	}
 	for _, at := range times {
-		gap, err := c.Ledger.GapAt(ctx, *at)
-		switch {
-		case err != nil:
-			return nil, nil, unavailable(err)
-		case gap != nil:
-			return nil, nil, failedPrecondition("the state at %s is not known: the ledger was restored from an older copy, "+
-				"and lacks states between %s and %s", formatTime(*at), formatTime(gap.Since), formatTime(gap.Until))
+		if err := c.checkTime(ctx, *at, known); err != nil {
+			return nil, nil, err
 		}
 	}
 	return v.Equality, timestamppb.New(known), nil
+}
+
+// checkTime returns why the states at a time are not known, nil if they are.
+func (c control) checkTime(ctx context.Context, at, known time.Time) error {
+	if at.Before(known) {
+		return failedPrecondition(
+			"the state at %s is not known: states are known from %s on, when the ledger began to keep them, or "+
+				"because earlier ones were deleted (history_retention)", formatTime(at), formatTime(known))
+	}
+	gap, err := c.Ledger.GapAt(ctx, at)
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case gap != nil:
+		return failedPrecondition("the state at %s is not known: the ledger was restored from an older copy, "+
+			"and lacks states between %s and %s", formatTime(at), formatTime(gap.Since), formatTime(gap.Until))
+	}
+	return nil
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

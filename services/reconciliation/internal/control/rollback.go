@@ -165,7 +165,7 @@ func (c control) stateOfVersion(ctx context.Context, p *ledger.Product, version 
 func (c control) stateAtTime(ctx context.Context, p *ledger.Product, at time.Time) (found *ledger.PastState,
 	err error,
 ) {
-	if _, _, err := c.horizon(ctx, &at); err != nil {
+	if _, _, err := c.checkTimes(ctx, &at); err != nil {
 		return nil, err
 	}
 	if _, err := c.Ledger.StatesAt(ctx, ledger.CatalogSide, at, []string{p.ID}, "", 1,
