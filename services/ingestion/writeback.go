@@ -57,14 +57,15 @@ func (in *ingester) writeBack(ctx context.Context, command *meshv1.Command, requ
 		span.SetAttributes(telemetry.OutcomeKey.String(telemetry.OutcomeRetry))
 		return mesh.Retry(err)
 	}
-	outcome, message := telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
+	var outcome, message string
 	switch result {
+	case writeback.Written:
+		outcome, message = telemetry.OutcomeWrittenBack, "wrote a product back to the catalog"
 	case writeback.Done:
 		outcome, message = telemetry.OutcomeUnchanged, "skipped a write-back: the product already has the values"
 	case writeback.Superseded:
 		outcome, message = telemetry.OutcomeSuperseded,
 			"skipped a write-back: the catalog changed the product after the decision"
-	case writeback.Written:
 	}
 	span.SetAttributes(telemetry.OutcomeKey.String(outcome))
 	metrics.WriteBacks.Add(ctx, 1, metrics.WriteBackResult.With(string(result)))

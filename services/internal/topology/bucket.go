@@ -9,38 +9,38 @@ import (
 // bucket is a key-value bucket: the stream KV_<name>, as clients of JetStream's key-value store expect it.
 type bucket struct {
 	name, description string
-	// batched buckets accept atomic batches. The others have few writers.
-	batched bool
+	// allowBatches lets clients store several keys at once. Group commit needs it: see state.ObservedStore.
+	allowBatches bool
 	// expiring buckets accept messages with a TTL, after which the server removes them.
 	expiring bool
-	// unpurged buckets can never be purged, even by an administrator. JetStream cannot undo this setting.
-	unpurged bool
+	// denyPurge keeps everybody from purging the bucket, even an administrator. JetStream cannot undo this setting.
+	denyPurge bool
 	// maxAge is how long a value is kept. Zero keeps it forever.
 	maxAge time.Duration
 }
 
 var buckets = []bucket{
 	{
-		name:        BucketObserved,
-		description: "what Stripe has, as far as Driftless knows; claims of push",
-		batched:     true,
+		name:         BucketObserved,
+		description:  "what Stripe has, as far as Driftless knows; claims of push",
+		allowBatches: true,
 		// The marker of a forgotten product expires. See ObservedStore.Forget.
 		expiring: true,
 	},
 	{
 		name:        BucketCursor,
 		description: "positions of capture, polls and scans; pauses, halts and the guard",
-		unpurged:    true,
+		denyPurge:   true,
 	},
 	{
 		name:        BucketBudget,
 		description: "each account's rate of calls to Stripe, shared by all processes",
-		unpurged:    true,
+		denyPurge:   true,
 	},
 	{
 		name:        BucketLink,
 		description: "the catalog's product for each Stripe product with another id",
-		unpurged:    true,
+		denyPurge:   true,
 	},
 	{
 		name:        BucketProcess,
@@ -59,10 +59,10 @@ func (b bucket) stream(o Options) jetstream.StreamConfig {
 		MaxMsgsPerSubject:  1,
 		Discard:            jetstream.DiscardNew,
 		AllowDirect:        true,
-		AllowAtomicPublish: b.batched,
+		AllowAtomicPublish: b.allowBatches,
 		AllowMsgTTL:        b.expiring,
 		MaxAge:             b.maxAge,
 		DenyDelete:         true,
-		DenyPurge:          b.unpurged,
+		DenyPurge:          b.denyPurge,
 	}, o)
 }
