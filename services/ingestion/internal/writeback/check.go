@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 )
@@ -21,8 +20,12 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 		if s == nil {
 			continue
 		}
+		imports := "price"
+		if s == w.importProduct {
+			imports = "product"
+		}
 		for i, name := range s.params {
-			if !slices.Contains(idParameters, name) || slices.Contains(s.params[:i], name) {
+			if !slices.Contains(idParameters, name) {
 				continue
 			}
 			var typeName string
@@ -39,18 +42,18 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 			}
 			if !holds {
 				out.Warnf("",
-					"%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no product of Stripe's can be "+
+					"%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no %s of Stripe's can be "+
 						"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it as the id "+
 						"of imported rows",
-					s.key, name, typeName, exampleID(name, s.key))
+					s.key, name, typeName, exampleID(name == "product" || name == "id" && s == w.importProduct), imports)
 			}
 		}
 	}
 	return out, nil
 }
 
-func exampleID(parameter, key string) string {
-	if parameter == "product" || parameter == "id" && strings.HasSuffix(key, "import_product") {
+func exampleID(isProduct bool) string {
+	if isProduct {
 		return "prod_NffrFeUfNV2Hib"
 	}
 	return "price_1MoBy5LkdIwHu7ixZhnattbh"

@@ -20,7 +20,8 @@ func TestCheck_FindsTypesThatCannotHoldStripesIDs(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 2)
 	require.Contains(t, found[0].Message, "catalog.write_back.import_product takes @id as ")
-	require.Contains(t, found[0].Message, "prod_")
+	require.Contains(t, found[0].Message, "(like prod_NffrFeUfNV2Hib): no product of Stripe's can be imported")
 	require.Contains(t, found[1].Message,
-		"catalog.write_back.import_price takes @product as uuid, which cannot hold Stripe's ids")
+		"catalog.write_back.import_price takes @product as uuid, which cannot hold Stripe's ids (like prod_NffrFeUfNV2Hib): "+
+			"no price of Stripe's can be imported")
 }
