@@ -33,7 +33,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// Secrets of the meshes of the scripts.
+// Secrets in a script's mesh.
 const (
 	scriptSecret = "whsec_script"
 	scriptToken  = "token-of-the-script"
@@ -82,10 +82,7 @@ type testMesh struct {
 	stops     map[string]func()
 }
 
-// newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh. With report,
-// drift is only reported. With ask, drift waits for a decision. With guard, dangerous changes of prices and any
-// archived product are held; with allow8 after it, eight products may be archived. With hold, nothing is created. With
-// mapped, the catalog has the tables of shopMapping.
+// newTestMesh starts a mesh that stops when the test ends. The options are those of the command mesh: see set.
 func newTestMesh(t testing.TB, options []string) *testMesh {
 	t.Helper()
 	m := &testMesh{
@@ -113,15 +110,19 @@ func newTestMesh(t testing.TB, options []string) *testMesh {
 	return m
 }
 
+// set sets an option of the command mesh.
 func (m *testMesh) set(option string) {
 	var err error
 	switch option {
 	case "report":
+		// Drift is only reported.
 		m.policy, err = catalog.NewPolicy(catalog.Report, nil)
 	case "report description":
+		// Drift of descriptions is only reported. All other drift is repaired.
 		m.policy, err = catalog.NewPolicy(catalog.Repair,
 			map[string]catalog.Rule{"description": {Owner: catalog.OwnerCatalog, Action: catalog.Report}})
 	case "guard":
+		// Dangerous changes of prices are held, and every archived product as long as there are fewer than 100.
 		m.guard = guard.Config{
 			AmountChange:   50,
 			ZeroAmount:     true,
@@ -130,10 +131,13 @@ func (m *testMesh) set(option string) {
 			Products:       guard.Limit{Share: 0.01},
 		}
 	case "allow8":
+		// It follows guard. Eight products may be archived.
 		m.guard.Products.Least = 8
 	case "mapped":
+		// The catalog has the tables of shopMapping.
 		m.mapping = shopMapping()
 	case "hold":
+		// Nothing is created in Stripe.
 		m.holdCreations = true
 	default:
 		err = fmt.Errorf("the command mesh has no option %q", option)
@@ -166,7 +170,7 @@ func (m *testMesh) client(name string) mesh.Config {
 	}
 }
 
-// scriptSettings are what services announce. The others announce nothing, as services of an earlier version do.
+// scriptSettings are what services announce. Other services announce nothing, as those of an earlier version do.
 var scriptSettings = map[string][]*meshv1.Setting{topology.Push: {
 	{Name: "slot", Value: "driftless", Default: "driftless", Set: true, Origin: "default"},
 	{Name: "stripe-api-key", Secret: true, Set: true, Origin: "secret_file", At: "/run/secrets/key"},
@@ -251,7 +255,7 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				Logger:         discard(),
 			})
 		}
-	default:
+	case topology.Reconciliation:
 		return func(ctx context.Context) error {
 			return reconciliation.Run(ctx, reconciliation.Config{
 				Account:      "default",
@@ -267,6 +271,9 @@ func (m *testMesh) service(name string, server httpserver.Config) func(context.C
 				Logger:       discard(),
 			})
 		}
+	default:
+		require.FailNow(m.t, "a mesh has no service "+name)
+		return nil
 	}
 }
 
@@ -319,7 +326,8 @@ func (m *testMesh) dashboard(verb, id string, fields []string) error {
 	}
 }
 
-// refuse makes the simulator refuse all writes of a product, or of none if there is no argument.
+// refuse makes the simulator refuse all writes of a product. Without an argument it ends all faults, also those of the
+// command forbid.
 func (m *testMesh) refuse(products []string) error {
 	if len(products) == 0 {
 		return m.sim.ClearFaults(m.t.Context())

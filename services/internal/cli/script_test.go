@@ -186,7 +186,7 @@ func editInStripe(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(stateOf(ts).running(ts).dashboard(args[0], args[1], args[2:]))
 }
 
-// addFault makes the simulator refuse the writes of a product.
+// addFault makes the simulator refuse the writes of a product. Without an argument it ends all faults.
 func addFault(ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) < 2, "fault [PRODUCT]")
 	ts.Check(stateOf(ts).running(ts).refuse(args))

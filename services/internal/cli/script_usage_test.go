@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"context"
-	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -12,7 +12,7 @@ import (
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
-// addSubscriptions makes subscriptions at a product's only price.
+// addSubscriptions makes subscriptions at a product's only active price.
 func addSubscriptions(ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) == 2, "subscribe PRODUCT NUMBER")
 	m := stateOf(ts).running(ts)
@@ -26,7 +26,7 @@ func addSubscriptions(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// addPaymentLink makes a payment link that sells a product's only price.
+// addPaymentLink makes a payment link that sells a product's only active price.
 func addPaymentLink(ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) == 1, "sell PRODUCT")
 	m := stateOf(ts).running(ts)
@@ -36,21 +36,33 @@ func addPaymentLink(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// forbidReads makes the key lack a permission.
+// forbidReads makes the key lack the permission to read below a path.
 func forbidReads(ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) == 1, "forbid PATH")
 	m := stateOf(ts).running(ts)
-	_, err := m.sim.AddFault(m.t.Context(), stripesim.Fault{Kind: stripesim.FaultForbidden, Path: args[0]})
+	_, err := m.sim.AddFault(m.t.Context(), stripesim.Fault{
+		Kind:   stripesim.FaultForbidden,
+		Method: http.MethodGet,
+		Path:   args[0],
+	})
 	ts.Check(err)
 }
 
+// priceOf returns a product's only active price.
 func (m *testMesh) priceOf(product string) (string, error) {
-	return firstPrice(m.t.Context(), stripeapi.New(stripeapi.Config{Key: simulatorKey, Base: m.sim.BaseURL}), product)
-}
-
-func firstPrice(ctx context.Context, client *stripeapi.Client, product string) (string, error) {
-	for price, err := range client.ListPrices(ctx, true, product) {
-		return price.StripeID, err
+	client := stripeapi.New(stripeapi.Config{Key: simulatorKey, Base: m.sim.BaseURL})
+	only := ""
+	for price, err := range client.ListPrices(m.t.Context(), true, product) {
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("price of product %s: %w", product, err)
+		case only != "":
+			return "", fmt.Errorf("product %s has more than one active price", product)
+		}
+		only = price.StripeID
 	}
-	return "", errors.New("the product has no active price")
+	if only == "" {
+		return "", fmt.Errorf("product %s has no active price", product)
+	}
+	return only, nil
 }
