@@ -210,8 +210,20 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 		patience, 10*time.Millisecond)
 	require.Equal(t, before.GetAt().AsTime(), poll().GetAt().AsTime(), "the next process knows it as well")
 	require.Equal(t, before.GetReadUpTo().AsTime(), poll().GetReadUpTo().AsTime())
+
+	// A report that cannot be read may say when a poll succeeded. A failed poll does not replace it.
+	stored := r.stores.Record(topology.KeyPoll, "default")
+	require.NoError(t, stored.PutString(t.Context(), "\xff"))
+	localtest.Holds(t, 300*time.Millisecond, func() bool {
+		text, err := stored.GetString(t.Context())
+		return err == nil && text == "\xff"
+	}, "several polls have failed")
 	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
-	require.Eventually(t, func() bool { return poll().GetError() == "" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		report := &meshv1.PollReport{}
+		ok, err := stored.Get(t.Context(), report)
+		return err == nil && ok && report.GetError() == ""
+	}, patience, 10*time.Millisecond)
 	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), topology.StreamStripe))
 	_, err = r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("cup"), Name: stripe.String("Cup")})
 	require.NoError(t, err)
