@@ -1569,7 +1569,7 @@ type ListDriftRequest struct {
 	States []string `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
 	// Also settled drift, latest first. Only for named products.
 	Settled bool `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
-	// At most this many. Defaults to 1000.
+	// About this many: a product's open drift is never cut. Defaults to 1000.
 	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only products with ids after this one: the last of the previous answer, to continue.
 	After         string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`

@@ -23,9 +23,8 @@ var andNotHeld = ` AND product_id NOT IN (SELECT product_id FROM driftless_ledge
 	WHERE account = $1 AND state = ` + sqlList(Held) + `)`
 
 // Drifts returns drift by product, about as much as the limit, and reports whether there are more products after these.
-// It never cuts a product's open drift, also if that exceeds the limit. With Settled it returns at most the limit: of a
-// product with more, the open and the latest. Without named products, it leaves out drift of products whose change the
-// guard holds.
+// It never cuts a product's open drift, also if that exceeds the limit. Of a product with more settled drift it returns
+// the latest. Without named products, it leaves out drift of products whose change the guard holds.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
 	bound := int64(limit) + 1
 	if drifts, err = l.readDrifts(ctx, of, &bound); err != nil || len(drifts) <= limit {
@@ -36,9 +35,10 @@ func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts 
 		func(d *Drift) bool { return d.Product == last }); len(whole) > 0 {
 		return whole, true, nil
 	}
-	if of.Settled {
+	if !drifts[limit-1].SettledAt.IsZero() {
 		return drifts[:limit], true, nil
 	}
+	of.Settled = false
 	following := of
 	following.After = last
 	bound = 1

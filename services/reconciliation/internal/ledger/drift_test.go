@@ -172,10 +172,12 @@ func TestDrifts_NeverCutsProduct(t *testing.T) {
 			"plate description", "plate name", "plate unit_label",
 		}, listed, "at most about %d at a time", limit)
 	}
-	page, more, err := b.Drifts(t.Context(), ledger.DriftFilter{Products: []string{"mug"}}, 1)
-	require.NoError(t, err)
-	require.False(t, more)
-	require.Len(t, page, 3)
+	for _, settled := range []bool{false, true} {
+		page, more, err := b.Drifts(t.Context(), ledger.DriftFilter{Products: []string{"mug"}, Settled: settled}, 1)
+		require.NoError(t, err)
+		require.False(t, more)
+		require.Len(t, page, 3)
+	}
 }
 
 func TestDrift_IsOpenedRepairedAndSettled(t *testing.T) {
