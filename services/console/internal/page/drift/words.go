@@ -11,7 +11,7 @@ import (
 func nothing(q query, e *controlv1.Equality) (title, text string) {
 	switch {
 	case q.after != "":
-		return "No more drift", "This is the end of the list. What comes before is on the first page."
+		return "No more drift", "This is the end of the list. It begins on the first page."
 	case !view.IsKnown(e):
 		return "No drift is known", "It is not known whether there is any now: see above."
 	case q.kind != "" || q.state != "":

@@ -19,9 +19,9 @@ import (
 func emptyText(q query, p *controlv1.PlanResponse) (title, text string) {
 	switch {
 	case q.after != "" && q.held:
-		return "No more held changes", "Those before are on the first page."
+		return "No more held changes", "The list begins on the first page."
 	case q.after != "":
-		return "No more differences", "This is the end of the list. Those before are on the first page."
+		return "No more differences", "This is the end of the list. It begins on the first page."
 	case q.held && !view.IsKnown(p.GetEquality()):
 		return "No held change is known", "It is not known whether one waits for an approval now: see above."
 	case q.held:

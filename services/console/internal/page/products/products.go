@@ -108,7 +108,7 @@ func (l list) heading() string {
 func (l list) emptyText() (title, text string) {
 	switch {
 	case l.query.values.Get(paramCursor) != "":
-		return "No more products", "This is the end of the list. What comes before is on the first page."
+		return "No more products", "This is the end of the list. It begins on the first page."
 	case l.query.isEmpty() && !view.IsKnown(l.equality):
 		return "No product is known", "It is not known whether there are any now: see above."
 	case l.query.isEmpty():
