@@ -162,7 +162,7 @@ func pastState(s *ledger.PastState) *controlv1.PastState {
 	return out
 }
 
-// productDiff returns a product that differs between two times, nil if it does not differ for a reader.
+// productDiff describes how a product differs between two times. It returns nil if no field that is shown differs.
 func productDiff(change ledger.StateChange) *controlv1.ProductDiff {
 	out := &controlv1.ProductDiff{ProductId: change.Product}
 	var from, to ledger.PastState
