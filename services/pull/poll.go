@@ -2,11 +2,13 @@ package pull
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -48,19 +50,19 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 
 // pollOnce polls /v1/events and records the result.
 func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
-	record, report := p.stores.Record(topology.KeyPoll, p.account), &meshv1.PollReport{}
 	// Another process may have made the last poll.
-	_, unknown := record.Get(ctx, report)
-	if unknown != nil {
-		report = &meshv1.PollReport{}
+	report, err := p.lastPoll(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.logger.WarnContext(ctx, "could not read the result of the last poll; trying again", "interval", interval,
+				"error", err)
+		}
+		return
 	}
 	report.Interval = durationpb.New(interval)
 	failure := p.readEvents(ctx, report)
 	if ctx.Err() != nil {
 		return
-	}
-	if unknown != nil {
-		p.logger.WarnContext(ctx, "could not read the result of the last poll", "error", unknown)
 	}
 	if failure != nil {
 		failure = stripeapi.Classify(failure)
@@ -70,14 +72,39 @@ func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
 			attributes = append(attributes, "last_read", at.AsTime())
 		}
 		p.logger.WarnContext(ctx, "poll failed; the next one tries again", attributes...)
-		if unknown != nil {
-			// The stored report may say when a poll last succeeded.
-			return
-		}
 	}
-	if err := record.Put(ctx, report); err != nil && ctx.Err() == nil {
+	if err := p.pollRecord().Put(ctx, report); err != nil && ctx.Err() == nil {
 		p.logger.WarnContext(ctx, "could not record the result of a poll", "error", err)
 	}
+}
+
+func (p *puller) pollRecord() *state.Record { return p.stores.Record(topology.KeyPoll, p.account) }
+
+// lastPoll returns the result of the last poll, without lost events that a scan has made up for. If it cannot be
+// decoded, it may have said that events were lost, so a scan is commanded.
+func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
+	text, err := p.pollRecord().GetString(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &meshv1.PollReport{}
+	if err := proto.Unmarshal([]byte(text), report); err != nil {
+		report = &meshv1.PollReport{}
+		id := fmt.Sprintf("undecodable-poll-%x", sha256.Sum256([]byte(text)))
+		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
+		return report, p.scanForLostEvents(ctx, report, id, reason)
+	}
+	if report.GetLost() == "" {
+		return report, nil
+	}
+	scan := &meshv1.ScanReport{}
+	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
+		return nil, err
+	}
+	if state.HasReadLostEvents(scan, report) {
+		report.Lost, report.LostScan, report.LostAt = "", "", nil
+	}
+	return report, nil
 }
 
 // position is how far events have been read. "evt_...@second" is an event and the second of its creation. "@second" is
@@ -120,7 +147,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	if from.isExpired(time.Now()) {
 		reason := "the position in Stripe's events (" + time.Unix(from.since(), 0).UTC().Format(time.DateTime) +
 			" UTC) is near or past the 30 days for which Stripe lists them"
-		if from, err = p.recoverLostEvents(ctx, from, cursor, reason); err != nil {
+		if from, err = p.recoverLostEvents(ctx, report, from, cursor, reason); err != nil {
 			return err
 		}
 	}
@@ -128,7 +155,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	if err != nil && from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
 		// The sandbox was reset, or the key is of another account now.
 		reason := "Stripe does not know event " + from.event() + ", at which reading was to continue"
-		if from, err = p.recoverLostEvents(ctx, from, cursor, reason); err != nil {
+		if from, err = p.recoverLostEvents(ctx, report, from, cursor, reason); err != nil {
 			return err
 		}
 		read, err = p.readFrom(ctx, from)
@@ -205,22 +232,35 @@ func storePosition(ctx context.Context, cursor *state.Record, p position) error 
 
 // recoverLostEvents commands a scan and moves the cursor, because Stripe no longer lists the events at the cursor. It
 // returns the new position.
-func (p *puller) recoverLostEvents(ctx context.Context, from position, cursor *state.Record,
+func (p *puller) recoverLostEvents(ctx context.Context, report *meshv1.PollReport, from position, cursor *state.Record,
 	reason string,
 ) (position, error) {
-	reason += ". A scan reads everything."
-	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason)
-	scan := &meshv1.Command{
-		Id: "lost-events-" + string(from), Account: p.account, Issuer: topology.Pull, Reason: reason,
-		IssuedAt: timestamppb.Now(),
-		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
-	}
-	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
-		mesh.WithID(scan.GetId())); err != nil {
-		return from, fmt.Errorf("command a scan, because %s: %w", strings.TrimSuffix(reason, "."), err)
+	if err := p.scanForLostEvents(ctx, report, "lost-events-"+string(from), reason); err != nil {
+		return from, err
 	}
 	// Skip older events that Stripe still lists. A month of events costs more reads than the scan, which detects their
 	// effects.
 	next := positionAt(time.Now().Add(-startAge))
 	return next, storePosition(ctx, cursor, next)
+}
+
+// scanForLostEvents stores that events were lost, and commands the scan that detects their effects. Equality is unknown
+// until the scan has ended. A repetition with the same id changes nothing.
+func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
+	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason+". A scan reads everything.")
+	scan := &meshv1.Command{
+		Id: id, Account: p.account, Issuer: topology.Pull, Reason: reason + ". A scan reads everything.",
+		IssuedAt: timestamppb.Now(),
+		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
+	}
+	report.Lost, report.LostScan, report.LostAt = reason, id, scan.GetIssuedAt()
+	// It is stored before the cursor moves, so that a kill does not forget it.
+	if err := p.pollRecord().Put(ctx, report); err != nil {
+		return fmt.Errorf("record that events were lost: %w", err)
+	}
+	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
+		mesh.WithID(id)); err != nil {
+		return fmt.Errorf("command a scan, because %s: %w", reason, err)
+	}
+	return nil
 }

@@ -155,6 +155,9 @@ func TestPoll_ScansAfterALostCursor(t *testing.T) {
 		"the same poll reads on at the new position")
 	require.Empty(t, r.polled().GetError())
 	require.EqualValues(t, 1, r.polled().GetEvents())
+	require.Equal(t, "Stripe does not know event evt_forgotten, at which reading was to continue", r.polled().GetLost())
+	require.Equal(t, scan.GetId(), r.polled().GetLostScan())
+	require.WithinDuration(t, time.Now(), r.polled().GetLostAt().AsTime(), patience)
 }
 
 func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
@@ -211,19 +214,22 @@ func TestPoll_RecordsItsResults(t *testing.T) {
 	require.Equal(t, before.GetAt().AsTime(), poll().GetAt().AsTime(), "the next process knows it as well")
 	require.Equal(t, before.GetReadUpTo().AsTime(), poll().GetReadUpTo().AsTime())
 
-	// A report that cannot be read may say when a poll succeeded. A failed poll does not replace it.
-	stored := r.stores.Record(topology.KeyPoll, "default")
-	require.NoError(t, stored.PutString(t.Context(), "\xff"))
-	localtest.Holds(t, 300*time.Millisecond, func() bool {
-		text, err := stored.GetString(t.Context())
-		return err == nil && text == "\xff"
-	}, "several polls have failed")
+	// A report that cannot be decoded may have said that events were lost.
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").PutString(t.Context(), "\xff"))
 	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
 	require.Eventually(t, func() bool {
 		report := &meshv1.PollReport{}
-		ok, err := stored.Get(t.Context(), report)
-		return err == nil && ok && report.GetError() == ""
+		ok, err := r.stores.Record(topology.KeyPoll, "default").Get(t.Context(), report)
+		return err == nil && ok && report.GetError() == "" && report.GetAt() != nil
 	}, patience, 10*time.Millisecond)
+	require.Regexp(t, `^the result of the last poll, which may have lost events, cannot be decoded \(.+\)$`,
+		poll().GetLost())
+	require.Eventually(t, func() bool {
+		report := &meshv1.ScanReport{}
+		_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		return err == nil && report.GetId() == poll().GetLostScan() && report.GetFinishedAt() != nil
+	}, patience, 10*time.Millisecond)
+
 	require.NoError(t, r.mesh.JetStream().DeleteStream(t.Context(), topology.StreamStripe))
 	_, err = r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("cup"), Name: stripe.String("Cup")})
 	require.NoError(t, err)

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/command"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
@@ -30,9 +30,6 @@ type rebaseCommands struct {
 	scan, comparison time.Time
 }
 
-// maxClockSkew is how far the clocks of two hosts may differ.
-const maxClockSkew = 10 * time.Second
-
 // awaitTruth returns what is missing until NATS is as new as the tables and Stripe are: since the reread began,
 // ingestion must have compared the tables with CATALOG, and pull must have scanned Stripe. It commands both.
 func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (missing string, err error) {
@@ -40,7 +37,7 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 	if err != nil {
 		return "", err
 	}
-	isOurs := scan.GetId() == r.aboutRebase("scan", reread).ID || beganAfter(scan, reread.Since)
+	isOurs := scan.GetId() == r.aboutRebase("scan", reread).ID || state.BeganAfter(scan, reread.Since)
 	scanned := isOurs && scan.GetFinishedAt() != nil && scan.GetError() == ""
 	if !scanned {
 		missing = "a scan of Stripe has to end"
@@ -50,7 +47,7 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 		return "", err
 	}
 	tables := view.Equality.GetCapture().GetCompared()
-	isOurs = tables.GetId() == r.aboutRebase("comparison", reread).ID || beganAfter(tables, reread.Since)
+	isOurs = tables.GetId() == r.aboutRebase("comparison", reread).ID || state.BeganAfter(tables, reread.Since)
 	compared := isOurs && tables.GetFinishedAt() != nil
 	if !compared {
 		missing = joinMissing(missing, "ingestion has to compare the tables with CATALOG")
@@ -59,11 +56,6 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 		return "", nil
 	}
 	return missing, r.commandTruth(ctx, reread, !scanned, !compared)
-}
-
-// beganAfter reports whether a scan or a comparison began after a time. Its report has the clock of another host.
-func beganAfter(report interface{ GetStartedAt() *timestamppb.Timestamp }, at time.Time) bool {
-	return report.GetStartedAt().AsTime().After(at.Add(maxClockSkew))
 }
 
 func joinMissing(a, b string) string {

@@ -2209,7 +2209,12 @@ type PollReport struct {
 	Error    string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	FailedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
 	// The time between two reads. Absent in reports of older programs.
-	Interval      *durationpb.Duration `protobuf:"bytes,6,opt,name=interval,proto3" json:"interval,omitempty"`
+	Interval *durationpb.Duration `protobuf:"bytes,6,opt,name=interval,proto3" json:"interval,omitempty"`
+	// Why some events can no longer be read, empty if none were lost. A scan of Stripe reads what they said: the one with
+	// the id lost_scan, or one that began after lost_at.
+	Lost          string                 `protobuf:"bytes,7,opt,name=lost,proto3" json:"lost,omitempty"`
+	LostScan      string                 `protobuf:"bytes,8,opt,name=lost_scan,json=lostScan,proto3" json:"lost_scan,omitempty"`
+	LostAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=lost_at,json=lostAt,proto3" json:"lost_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2282,6 +2287,27 @@ func (x *PollReport) GetFailedAt() *timestamppb.Timestamp {
 func (x *PollReport) GetInterval() *durationpb.Duration {
 	if x != nil {
 		return x.Interval
+	}
+	return nil
+}
+
+func (x *PollReport) GetLost() string {
+	if x != nil {
+		return x.Lost
+	}
+	return ""
+}
+
+func (x *PollReport) GetLostScan() string {
+	if x != nil {
+		return x.LostScan
+	}
+	return ""
+}
+
+func (x *PollReport) GetLostAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LostAt
 	}
 	return nil
 }
@@ -4437,7 +4463,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\bScanList\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x18\n" +
 	"\areached\x18\x02 \x01(\x03R\areached\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\"\x90\x02\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\xf6\x02\n" +
 	"\n" +
 	"PollReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
@@ -4446,7 +4472,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"read_up_to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadUpTo\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x127\n" +
 	"\tfailed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\x125\n" +
-	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x82\x06\n" +
+	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x12\n" +
+	"\x04lost\x18\a \x01(\tR\x04lost\x12\x1b\n" +
+	"\tlost_scan\x18\b \x01(\tR\blostScan\x123\n" +
+	"\alost_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06lostAt\"\x82\x06\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -4811,66 +4840,67 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	56, // 36: driftless.mesh.v1.PollReport.read_up_to:type_name -> google.protobuf.Timestamp
 	56, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
 	57, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
-	56, // 39: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 40: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	56, // 41: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	26, // 42: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	26, // 43: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	26, // 44: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	56, // 45: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	24, // 46: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	56, // 47: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	56, // 48: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	56, // 49: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	56, // 50: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	56, // 51: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	56, // 52: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	44, // 53: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	45, // 54: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	46, // 55: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	47, // 56: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	48, // 57: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	49, // 58: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	56, // 59: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	56, // 60: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	56, // 61: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	50, // 62: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	51, // 63: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	56, // 64: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	56, // 65: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	52, // 66: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 67: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 68: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	56, // 69: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	56, // 70: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	56, // 71: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	56, // 72: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	56, // 73: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	57, // 74: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	56, // 75: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	42, // 76: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	53, // 77: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	56, // 78: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	41, // 79: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
-	40, // 80: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
-	56, // 81: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
-	38, // 82: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
-	39, // 83: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
-	56, // 84: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
-	56, // 85: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
-	54, // 86: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
-	55, // 87: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
-	57, // 88: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 89: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 90: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 91: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	56, // 92: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 93: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	94, // [94:94] is the sub-list for method output_type
-	94, // [94:94] is the sub-list for method input_type
-	94, // [94:94] is the sub-list for extension type_name
-	94, // [94:94] is the sub-list for extension extendee
-	0,  // [0:94] is the sub-list for field type_name
+	56, // 39: driftless.mesh.v1.PollReport.lost_at:type_name -> google.protobuf.Timestamp
+	56, // 40: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 41: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	56, // 42: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	26, // 43: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	26, // 44: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	26, // 45: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	56, // 46: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	24, // 47: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	56, // 48: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	56, // 49: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	56, // 50: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	56, // 51: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	56, // 52: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	56, // 53: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	44, // 54: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	45, // 55: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	46, // 56: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	47, // 57: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	48, // 58: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	49, // 59: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	56, // 60: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	56, // 61: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	56, // 62: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	50, // 63: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	51, // 64: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	56, // 65: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	56, // 66: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	52, // 67: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 68: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 69: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	56, // 70: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	56, // 71: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	56, // 72: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	56, // 73: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	56, // 74: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	57, // 75: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	56, // 76: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	42, // 77: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	53, // 78: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	56, // 79: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	41, // 80: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
+	40, // 81: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
+	56, // 82: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
+	38, // 83: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
+	39, // 84: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
+	56, // 85: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
+	56, // 86: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
+	54, // 87: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	55, // 88: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	57, // 89: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 90: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 91: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 92: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	56, // 93: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 94: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	95, // [95:95] is the sub-list for method output_type
+	95, // [95:95] is the sub-list for method input_type
+	95, // [95:95] is the sub-list for extension type_name
+	95, // [95:95] is the sub-list for extension extendee
+	0,  // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

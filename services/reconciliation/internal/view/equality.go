@@ -11,6 +11,7 @@ import (
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -43,6 +44,8 @@ type evidence struct {
 	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
+	// scan is the report of the latest scan, nil if there is none.
+	scan   *meshv1.ScanReport
 	paused []*controlv1.PausedService
 	// halted is why Stripe refuses push's key.
 	halted     string
@@ -215,10 +218,22 @@ func (e evidence) pullUnknown() string {
 			)
 		}
 	}
+	if lost := e.lostEvents(); lost != "" {
+		return lost
+	}
 	if e.eventDelay > maxEventDelay {
 		return "Stripe's events have waited for " + formatDuration(e.eventDelay) + " to be processed"
 	}
 	return e.linksUnknown
+}
+
+// lostEvents returns why it is not known what lost events said, "" if none were lost or a scan has read everything
+// since.
+func (e evidence) lostEvents() string {
+	if e.poll.GetLost() == "" || state.HasReadLostEvents(e.scan, e.poll) {
+		return ""
+	}
+	return "some of Stripe's events cannot be read any more (" + e.poll.GetLost() + "); a scan of Stripe has to end"
 }
 
 // pushUnknown returns why the catalog's changes may not reach Stripe, "" if nothing stops them.

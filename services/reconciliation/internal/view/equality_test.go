@@ -42,6 +42,15 @@ func TestEquality_IsKnown(t *testing.T) {
 	require.Equal(t, []string{"category"}, e.GetUnwatchedTables())
 	require.Equal(t, noon, e.GetAt().AsTime())
 
+	read := complete()
+	read.poll.Lost, read.poll.LostScan, read.poll.LostAt = "Stripe does not know event evt_1", "lost", ago(time.Hour)
+	read.scan = &meshv1.ScanReport{Id: "lost", StartedAt: ago(time.Hour), FinishedAt: ago(time.Minute)}
+	require.Empty(t, read.equality().GetUnknown(), "the scan has ended")
+	read.scan = &meshv1.ScanReport{Id: "daily", StartedAt: ago(time.Minute), FinishedAt: ago(0)}
+	require.Empty(t, read.equality().GetUnknown(), "a later scan has ended")
+	read.scan.StartedAt = ago(time.Hour)
+	require.NotEmpty(t, read.equality().GetUnknown(), "that scan may have begun before")
+
 	behind := complete()
 	behind.ledger = noon.Add(-4 * time.Second)
 	require.Equal(t, noon.Add(-4*time.Second), behind.equality().GetAsOf().AsTime(), "the ledger has read no more")
@@ -135,6 +144,11 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 			}
 			e.polled = noon.Add(-time.Second)
 		}, "the poll of Stripe's events fails (last read 3m1s ago): 401"},
+		"events lost": {func(e *evidence) {
+			e.poll.Lost, e.poll.LostScan, e.poll.LostAt = "Stripe does not know event evt_1", "lost", ago(time.Hour)
+			// It has not read everything.
+			e.scan = &meshv1.ScanReport{Id: "lost", StartedAt: ago(time.Minute), FinishedAt: ago(0), Error: "401"}
+		}, "some of Stripe's events cannot be read any more (Stripe does not know event evt_1); a scan of Stripe has to end"},
 		"polls are overdue": {
 			func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
 			"Stripe's events were last read 12m0s ago; the poll interval is 10m0s",

@@ -180,6 +180,11 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if e.polled.IsZero() {
 		e.poll = nil
 	}
+	if e.poll.GetLost() != "" {
+		if e.scan, err = r.LastScan(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if e.paused, err = r.paused(ctx); err != nil {
 		return nil, err
 	}

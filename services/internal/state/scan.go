@@ -1,0 +1,24 @@
+package state
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+)
+
+// maxClockSkew is how far the clocks of two hosts may differ.
+const maxClockSkew = 10 * time.Second
+
+// BeganAfter reports whether a scan or a comparison began after a time. Its report has the clock of another host.
+func BeganAfter(report interface{ GetStartedAt() *timestamppb.Timestamp }, at time.Time) bool {
+	return report.GetStartedAt().AsTime().After(at.Add(maxClockSkew))
+}
+
+// HasReadLostEvents reports whether a scan has read from Stripe what events said that a poll could not read. The scan
+// must have ended without an error, and have begun after they were lost or because of that.
+func HasReadLostEvents(scan *meshv1.ScanReport, poll *meshv1.PollReport) bool {
+	isLater := scan.GetId() == poll.GetLostScan() || BeganAfter(scan, poll.GetLostAt().AsTime())
+	return isLater && scan.GetFinishedAt() != nil && scan.GetError() == ""
+}
