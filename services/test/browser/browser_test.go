@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -26,7 +27,13 @@ var stopChromium func()
 var chromium = sync.OnceValues(func() (context.Context, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // the tests may run as root
-		chromedp.Flag("disable-dev-shm-usage", true))
+		chromedp.Flag("disable-dev-shm-usage", true),
+		// An animation draws 60 pictures in a second.
+		chromedp.Flag("force-prefers-reduced-motion", true))
+	// The same browser without windows, which takes half the processor time.
+	if shell, err := exec.LookPath("chromium-headless-shell"); err == nil {
+		options = append(options, chromedp.ExecPath(shell))
+	}
 	allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ := chromedp.NewContext(allocator)
 	stopChromium = func() { _ = chromedp.Cancel(ctx) }
@@ -137,7 +144,7 @@ func (p *tab) waitf(expression, format string, args ...any) {
 	require.Eventually(p.t, func() bool {
 		isTrue, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
 		return err == nil && isTrue
-	}, patience, 20*time.Millisecond, "%s:\n%s", fmt.Sprintf(format, args...), lazily(p.page))
+	}, patience, 100*time.Millisecond, "%s:\n%s", fmt.Sprintf(format, args...), lazily(p.page))
 }
 
 // waitVisible waits until an element is on the page.

@@ -52,9 +52,9 @@ func requireOneReading(p *tab, change func()) {
 	other.visit("/")
 	other.waitText("1 differs")
 	opened := read(other)
-	require.Eventually(p.t, func() bool { return read(other) != opened }, patience, 20*time.Millisecond,
+	require.Eventually(p.t, func() bool { return read(other) != opened }, patience, 100*time.Millisecond,
 		"a page that was opened is read again once")
 	change()
-	require.Eventually(p.t, func() bool { return read(other) == read(p) }, patience, 20*time.Millisecond,
+	require.Eventually(p.t, func() bool { return read(other) == read(p) }, patience, 100*time.Millisecond,
 		"each page has a reading of its own")
 }
