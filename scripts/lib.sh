@@ -8,6 +8,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The paths of the clone are not in what is built, so clones share Go's build cache.
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath"
 
+# Most programs of the build and the checks end soon, and there is memory: less garbage collection.
+export GOGC=${GOGC:-400}
+
 say() { printf '%s\n' "$*" >&2; }
 die() {
 	say "${0##*/}: $*"
@@ -65,7 +68,8 @@ need_shellcheck() {
 # Installs Chromium for the tests of the console's pages, and the checker of their accessibility from npm, which
 # DRIFTLESS_AXE then names.
 need_browser() {
-	command -v chromium >/dev/null || apt_install "the tests of the console's pages need a browser" chromium
+	command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null ||
+		apt_install "the tests of the console's pages need a browser" chromium-headless-shell
 	local version=4.14.1 dir
 	dir=${DRIFTLESS_TOOLS:-$root/.build}/axe-core-$version
 	if [[ ! -f $dir/package/axe.min.js ]]; then

@@ -5,13 +5,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/driftless-sync/driftless/services/ingestion/internal/names"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { localtest.VerifyTestMain(m) }
 
 func TestTable_FindsNamesLikeSQLOrAsWritten(t *testing.T) {
 	pool := localtest.Pool(t, localtest.Postgres(t))

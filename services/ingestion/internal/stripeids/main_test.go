@@ -3,7 +3,7 @@ package stripeids_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { localtest.VerifyTestMain(m) }

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/driftless-sync/driftless/services/internal/local"
 )
@@ -30,7 +31,7 @@ import (
 // or use a PostgresServer.
 func Postgres(t testing.TB, clauses ...string) string {
 	t.Helper()
-	server := shared.acquire(t)
+	server := shared.start(t)
 	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
 	administer(t, server.URL(), "CREATE DATABASE "+name+" "+strings.Join(clauses, " "))
 	t.Cleanup(func() { drop(t, server.URL(), name) })
@@ -41,7 +42,7 @@ func Postgres(t testing.TB, clauses ...string) string {
 // for each name, and must close its connections.
 func PostgresCopy(t testing.TB, name string, prepare func(url string) error) string {
 	t.Helper()
-	server := shared.acquire(t)
+	server := shared.start(t)
 	template := "template_" + name
 	shared.prepare(t, server, template, prepare)
 	return Postgres(t, "TEMPLATE "+template)
@@ -70,49 +71,81 @@ func PostgresServer(t testing.TB, settings map[string]string) *local.Postgres {
 }
 
 func start(dir string, settings map[string]string) (*local.Postgres, error) {
+	data := filepath.Join(dir, "postgres")
+	if err := copyCluster(data); err != nil {
+		return nil, fmt.Errorf("copy the cluster for tests: %w", err)
+	}
+	return startIn(data, settings)
+}
+
+func startIn(data string, settings map[string]string) (*local.Postgres, error) {
 	return local.StartPostgres(context.Background(), local.PostgresConfig{
-		DataDir:  filepath.Join(dir, "postgres"),
+		DataDir:  data,
 		NoFsync:  true,
 		Settings: settings,
 		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 }
 
-// sharedServer runs while at least one test uses it, so that a leak check after the last test finds nothing. Its
-// cluster stays until the process ends: a later start takes 0.1 s, the first one 0.5 s.
+// sharedServer runs from the first test that uses it until the process ends.
 type sharedServer struct {
 	databases atomic.Int64 // databases
 
 	templates sync.Map // func() error by name
 
 	mu     sync.Mutex
-	users  int
-	dir    string
-	remove func() // never called: it keeps the guard alive, which removes the directory when the process ends
+	remove func() // kept: it keeps the guard alive, which stops the server and removes its directory
 	server *local.Postgres
 }
 
 var shared sharedServer
 
-func (s *sharedServer) acquire(t testing.TB) *local.Postgres {
+func (s *sharedServer) start(t testing.TB) *local.Postgres {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.server == nil {
-		if s.dir == "" {
-			dir, remove, err := newScratchDir()
-			require.NoError(t, err)
-			s.dir, s.remove = dir, remove
-		}
-		server, err := start(s.dir, map[string]string{
-			"max_connections": "300", "max_replication_slots": "100", "max_wal_senders": "100",
-		})
-		require.NoError(t, err)
-		s.server = server
+	if s.server != nil {
+		return s.server
 	}
-	s.users++
-	t.Cleanup(func() { require.NoError(t, s.release()) })
-	return s.server
+	dir, remove, err := newScratchDir()
+	require.NoError(t, err)
+	hba := filepath.Join(dir, "pg_hba.conf")
+	// A password takes the client 10 ms with the race detector.
+	require.NoError(t, os.WriteFile(hba, []byte(trustRules), 0o644))
+	server, err := start(dir, map[string]string{
+		"hba_file": hba, "max_connections": "300", "max_replication_slots": "100", "max_wal_senders": "100",
+	})
+	require.NoError(t, err)
+	s.server, s.remove = server, remove
+	return server
+}
+
+// stop stops the server, if there is one.
+func (s *sharedServer) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil {
+		return nil
+	}
+	err := s.server.Close()
+	s.remove()
+	s.server, s.remove = nil, nil
+	return err
+}
+
+// VerifyTestMain runs the tests of a package, and fails if one of them leaves a goroutine behind. The server that they
+// share does not count.
+func VerifyTestMain(m *testing.M) { goleak.VerifyTestMain(stopsServer{m}) }
+
+type stopsServer struct{ *testing.M }
+
+func (s stopsServer) Run() int {
+	status := s.M.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop the Postgres that tests share:", err)
+		return max(status, 1)
+	}
+	return status
 }
 
 // prepare makes a template, if there is none yet.
@@ -123,17 +156,6 @@ func (s *sharedServer) prepare(t testing.TB, server *local.Postgres, name string
 		return prepare(inDatabase(t, server.URL(), name))
 	}))
 	require.NoError(t, once.(func() error)(), "prepare %s", name)
-}
-
-func (s *sharedServer) release() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.users--; s.users > 0 {
-		return nil
-	}
-	server := s.server
-	s.server = nil
-	return server.Close()
 }
 
 // drop drops the database. It first ends a session that streams from one of its slots. The slots go with the database.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 )
 
 // TestMain is also the process that is killed below.
@@ -19,7 +18,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("LOCALTEST_DIE") != "" {
 		serveUntilKilled()
 	}
-	goleak.VerifyTestMain(m)
+	VerifyTestMain(m)
 }
 
 func serveUntilKilled() {
