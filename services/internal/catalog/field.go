@@ -49,6 +49,9 @@ type Field struct {
 	Whole bool
 	// Fixed means that Stripe never changes the field, so another value means another price.
 	Fixed bool
+	// FixedOnceSet means that Stripe lets the field be set and added to. If a value that is set changes, or a currency
+	// leaves currency_options, another price is needed.
+	FixedOnceSet bool
 	// Ownable means that a policy can name an owner for the field.
 	Ownable bool
 	// priced means that the field is part of a price's one amount, which is managed or left alone as a whole.
@@ -78,14 +81,14 @@ var priceTable = []Field{
 	{Name: "active", Type: TypeBoolean, Flag: true, Ownable: true},
 	{Name: "billing_scheme", Type: TypeText, Fixed: true, priced: true},
 	{Name: "currency", Type: TypeCurrency, Required: true, Fixed: true},
-	{Name: "currency_options", Type: TypeStructure, Ownable: true},
+	{Name: "currency_options", Type: TypeStructure, FixedOnceSet: true, Ownable: true},
 	{Name: "custom_unit_amount", Type: TypeStructure, Fixed: true, priced: true},
 	{Name: "id", Type: TypeID, Required: true},
 	{Name: "lookup_key", Type: TypeText, Ownable: true},
 	{Name: "metadata", Type: TypeMetadata, Ownable: true},
 	{Name: "nickname", Type: TypeText, Ownable: true},
 	{Name: "recurring", Type: TypeStructure, Fixed: true},
-	{Name: "tax_behavior", Type: TypeText, Ownable: true},
+	{Name: "tax_behavior", Type: TypeText, FixedOnceSet: true, Ownable: true},
 	{Name: "tiers", Type: TypeStructure, Fixed: true, priced: true},
 	{Name: "tiers_mode", Type: TypeText, Fixed: true, priced: true},
 	{Name: "transform_quantity", Type: TypeStructure, Fixed: true},

@@ -187,23 +187,77 @@ func fieldsPage() string {
 
 For everybody who writes a mapping, a policy or a call of the API: the fields of products and prices that Driftless
 keeps equal. A field has the same name in your columns, in the built-in tables, in the API, in Stripe and in every
-message. The page is generated from the table in the code.
+message. The page is generated from ` + "`productTable` and `priceTable` in `services/internal/catalog/field.go`" + `, by
+` + "`go test ./services/internal/catalog -update`" + `.
 
 - **Fixed** fields of a price are never changed by Stripe. Another value makes another price, which replaces the old
-  one.
+  one. A field that is fixed **once set** can be added later. A price is replaced if such a value changes: a
+  ` + "`tax_behavior` that is not `unspecified`" + `, also one within a currency option. It is also replaced if a currency
+  leaves ` + "`currency_options`" + `. An amount within an option can change.
 - **Policy** says whether a rule can give the field to Stripe or to the latest change. See [policy.md](policy.md).
 - [mapping.md](mapping.md) says which types a column may have, and what NULL means.
 `)
 	table := func(title string, fields []catalog.Field) {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | holds | required | fixed | policy |\n|---|---|---|---|---|\n", title)
 		for _, f := range fields {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, typeName(f), yes(f.Required), yes(f.Fixed),
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, typeName(f), yes(f.Required), fixed(f),
 				yes(f.Ownable))
 		}
 	}
 	table("Products", catalog.ProductFields())
 	table("Prices", catalog.PriceFields())
+	b.WriteString("\nIn the tables and queries of a catalog a price also has `product`, the id of its product. It is required.\n")
 	return b.String()
+}
+
+func fixed(f catalog.Field) string {
+	if f.FixedOnceSet {
+		return "once set"
+	}
+	return yes(f.Fixed)
+}
+
+// The page says when a price is replaced.
+func TestFields_FixedOnceSetReplacePrice(t *testing.T) {
+	option := func(amount, tax string) *catalogv1.CurrencyOption {
+		return &catalogv1.CurrencyOption{UnitAmount: amount, TaxBehavior: tax}
+	}
+	price := func(tax string, options map[string]*catalogv1.CurrencyOption) *catalogv1.Price {
+		return &catalogv1.Price{
+			Id: "a", Active: new(true), Currency: "usd", UnitAmount: "1000", TaxBehavior: tax, CurrencyOptions: options,
+		}
+	}
+	euro := func(amount, tax string) map[string]*catalogv1.CurrencyOption {
+		return map[string]*catalogv1.CurrencyOption{"eur": option(amount, tax)}
+	}
+	inclusive := price("inclusive", nil)
+	withEuro := func(amount, tax string) *catalogv1.Price { return price("inclusive", euro(amount, tax)) }
+	for name, c := range map[string]struct {
+		have, want *catalogv1.Price
+		replaces   bool
+	}{
+		"a tax behavior is set":            {price("unspecified", nil), inclusive, false},
+		"a tax behavior changes":           {price("exclusive", nil), inclusive, true},
+		"an option is added":               {inclusive, withEuro("900", ""), false},
+		"an option's amount changes":       {withEuro("900", "unspecified"), withEuro("800", ""), false},
+		"an option's tax behavior is set":  {withEuro("900", "unspecified"), withEuro("900", "exclusive"), false},
+		"an option's tax behavior changes": {withEuro("900", "inclusive"), withEuro("900", "exclusive"), true},
+		"an option leaves":                 {withEuro("900", "unspecified"), inclusive, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var kinds []catalog.StepKind
+			for _, s := range catalog.Diff(&catalogv1.ProductChange{
+				ProductId: "pro", Operation: catalogv1.Operation_OPERATION_UPSERT,
+				Product: &catalogv1.Product{Id: "pro", Name: "Pro", Prices: []*catalogv1.Price{c.want}},
+			}, &catalogv1.Observed{
+				Product: &catalogv1.Product{Id: "pro", Name: "Pro", Active: new(true)},
+				Prices:  []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: c.have}},
+			}) {
+				kinds = append(kinds, s.Kind)
+			}
+			require.Equal(t, c.replaces, slices.Contains(kinds, catalog.CreatePrice), "%v", kinds)
+		})
+	}
 }
 
 func yes(b bool) string {
