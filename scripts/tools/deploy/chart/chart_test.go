@@ -2,7 +2,6 @@ package chart
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/stretchr/testify/require"
 	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/lint"
@@ -58,10 +56,11 @@ var typed = func() *runtime.Scheme {
 
 func load(t *testing.T) *chart.Chart {
 	t.Helper()
-	c, err := loader.Load(dir)
-	require.NoError(t, err)
-	return c
+	return loadFrom(t, dir)
 }
+
+// kubeVersion is the version of Kubernetes for which the chart is rendered and linted.
+var kubeVersion = chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"}
 
 func valuesOf(t *testing.T, file string) map[string]any {
 	t.Helper()
@@ -73,15 +72,19 @@ func valuesOf(t *testing.T, file string) map[string]any {
 // render returns the manifests by template, and the notes.
 func render(t *testing.T, values map[string]any, apis ...string) (map[string]string, error) {
 	t.Helper()
+	return renderChart(load(t), values, apis...)
+}
+
+func renderChart(c *chart.Chart, values map[string]any, apis ...string) (map[string]string, error) {
 	caps := chartutil.DefaultCapabilities.Copy()
-	caps.KubeVersion = chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"}
+	caps.KubeVersion = kubeVersion
 	caps.APIVersions = append(caps.APIVersions, apis...)
-	all, err := chartutil.ToRenderValues(load(t), values,
+	all, err := chartutil.ToRenderValues(c, values,
 		chartutil.ReleaseOptions{Name: "shop", Namespace: "sync", Revision: 1, IsInstall: true}, caps)
 	if err != nil {
 		return nil, err
 	}
-	return engine.Engine{Strict: false}.Render(load(t), all)
+	return engine.Engine{Strict: false}.Render(c, all)
 }
 
 // object is an object of a manifest, as it is written and as the API server decodes it.
@@ -143,8 +146,7 @@ func each(t *testing.T, test func(t *testing.T, values map[string]any, all []obj
 
 func TestChart_PassesLint(t *testing.T) {
 	for _, file := range valueSets {
-		linted := lint.AllWithKubeVersion(dir, valuesOf(t,
-			file), "sync", &chartutil.KubeVersion{Version: "v1.34.0", Major: "1", Minor: "34"})
+		linted := lint.AllWithKubeVersion(dir, valuesOf(t, file), "sync", &kubeVersion)
 		for _, m := range linted.Messages {
 			require.Less(t, m.Severity, support.WarningSev, "%s: %s", file, m)
 		}
@@ -226,7 +228,7 @@ func TestPods_MeetRestrictedStandard(t *testing.T) {
 	})
 }
 
-func TestPods_StopAndStartInOrder(t *testing.T) {
+func TestDeployments_HaveProbesAndGracePeriod(t *testing.T) {
 	each(t, func(t *testing.T, _ map[string]any, all []object) {
 		t.Helper()
 		for _, o := range all {
@@ -254,10 +256,11 @@ func TestPods_StopAndStartInOrder(t *testing.T) {
 func TestSelectors_MatchPods(t *testing.T) {
 	each(t, func(t *testing.T, _ map[string]any, all []object) {
 		t.Helper()
-		found := func(selector map[string]string) (ports []string) {
+		// selected returns how many pods a selector finds, and the names and numbers of their ports.
+		selected := func(selector map[string]string) (n int, ports []string) {
 			for _, pod := range pods(all) {
 				if labels.SelectorFromSet(selector).Matches(labels.Set(pod.Labels)) {
-					ports = append(ports, "pod")
+					n++
 					for _, c := range pod.Spec.Containers {
 						for _, p := range c.Ports {
 							ports = append(ports, p.Name, fmt.Sprint(p.ContainerPort))
@@ -265,19 +268,21 @@ func TestSelectors_MatchPods(t *testing.T) {
 					}
 				}
 			}
-			return ports
+			return n, ports
 		}
 		for _, o := range all {
 			switch d := o.decoded.(type) {
 			case *corev1.Service:
+				_, ports := selected(d.Spec.Selector)
 				for _, p := range d.Spec.Ports {
-					require.Contains(t, found(d.Spec.Selector), p.TargetPort.String(), o.name)
+					require.Contains(t, ports, p.TargetPort.String(), o.name)
 				}
 			case *networkingv1.NetworkPolicy:
-				require.Contains(t, found(d.Spec.PodSelector.MatchLabels), "pod", o.name)
+				found, ports := selected(d.Spec.PodSelector.MatchLabels)
+				require.Positive(t, found, o.name)
 				for _, rule := range d.Spec.Ingress {
 					for _, p := range rule.Ports {
-						require.Contains(t, found(d.Spec.PodSelector.MatchLabels), p.Port.String(), o.name)
+						require.Contains(t, ports, p.Port.String(), o.name)
 					}
 				}
 			}
@@ -302,42 +307,6 @@ func TestDeployments_KeepReadyPodsDuringUpdate(t *testing.T) {
 		}
 		require.Equal(t, 5, updated)
 	})
-}
-
-// The alerts and the dashboard in the chart are copies of those of the repository. Links would make Helm warn at each
-// installation.
-func TestAlertsAndDashboard_EqualThoseOfRepository(t *testing.T) {
-	rendered, err := render(t, valuesOf(t, dir+"/ci/production-values.yaml"))
-	require.NoError(t, err)
-	for _, name := range []string{"alerts/driftless.rules.yaml", "grafana/driftless.json"} {
-		want, err := os.ReadFile(root + "/deploy/" + name)
-		require.NoError(t, err)
-		if *update {
-			require.NoError(t, os.WriteFile(dir+"/files/"+name, want, 0o600))
-		}
-		have, err := os.ReadFile(dir + "/files/" + name)
-		require.NoError(t, err)
-		require.Equal(t, string(want), string(have), "run scripts/test-helm -update")
-	}
-	var rules, dashboards int
-	for _, o := range objects(t, rendered) {
-		switch made := o.decoded.(type) {
-		case *monitoring.PrometheusRule:
-			for _, group := range made.Spec.Groups {
-				rules += len(group.Rules)
-			}
-		case *corev1.ConfigMap:
-			if made.Labels["grafana_dashboard"] == "" {
-				continue
-			}
-			dashboards++
-			want, err := os.ReadFile(root + "/deploy/grafana/driftless.json")
-			require.NoError(t, err)
-			require.JSONEq(t, string(want), made.Data["driftless.json"])
-		}
-	}
-	require.Greater(t, rules, 20)
-	require.Equal(t, 1, dashboards)
 }
 
 // A process that reads the files of one service must not be able to sign as another.
@@ -420,181 +389,4 @@ func TestManifests_HaveNoSecrets(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestScalers_NameExistingConsumers(t *testing.T) {
-	permissions, err := os.ReadFile(dir + "/files/nats/permissions.conf")
-	require.NoError(t, err)
-	scaled := 0
-	each(t, func(t *testing.T, values map[string]any, all []object) {
-		t.Helper()
-		account := "default"
-		if name, ok := values["account"].(string); ok {
-			account = name
-		}
-		deployments := map[string]bool{}
-		for _, o := range all {
-			deployments[o.name] = deployments[o.name] || o.kind == "Deployment"
-		}
-		for _, o := range all {
-			if o.kind != "ScaledObject" {
-				continue
-			}
-			scaled++
-			spec := o.raw["spec"].(map[string]any)
-			require.True(t, deployments[spec["scaleTargetRef"].(map[string]any)["name"].(string)], o.name)
-			service := o.name[strings.LastIndex(o.name, "-")+1:]
-			for _, trigger := range spec["triggers"].([]any) {
-				m := trigger.(map[string]any)["metadata"].(map[string]any)
-				consumer, found := strings.CutSuffix(m["consumer"].(string), "-"+account)
-				require.True(t, found, "%v", m)
-				own := section(string(permissions), service)
-				require.Contains(t, own,
-					fmt.Sprintf("\"$JS.API.CONSUMER.MSG.NEXT.%s.%s-{account}\"", m["stream"], consumer),
-					"%s does not consume that", service)
-				require.IsType(t, "", m["lagThreshold"], "KEDA takes strings only")
-			}
-			own := section(string(permissions), service)
-			consumers := strings.Count(own, "MSG.NEXT.") - strings.Count(own, "MSG.NEXT.KV_OBSERVED.*") -
-				strings.Count(denied(string(permissions), service), "MSG.NEXT.")
-			require.Len(t, spec["triggers"], consumers, "%s has consumers that the scaler does not know", service)
-		}
-	})
-	require.Positive(t, scaled)
-}
-
-// section returns the permissions of a service.
-func section(permissions, service string) string {
-	_, rest, _ := strings.Cut(permissions, "DRIFTLESS_"+strings.ToUpper(service)+":")
-	rest, _, _ = strings.Cut(rest, "\nDRIFTLESS_")
-	return rest
-}
-
-func denied(permissions, service string) string {
-	_, rest, found := strings.Cut(section(permissions, service), "deny:")
-	if !found {
-		return ""
-	}
-	return rest
-}
-
-func TestValues_WrongOnesAreRefusedWithReason(t *testing.T) {
-	good := func() map[string]any { return valuesOf(t, dir+"/ci/external-values.yaml") }
-	_, err := render(t, good())
-	require.NoError(t, err)
-	for name, c := range map[string]struct {
-		path  string
-		value any
-		says  []string
-	}{
-		"a value that does not exist":   {"pusch", map[string]any{}, []string{"pusch"}},
-		"another below one that does":   {"push.replica", 3, []string{"replica"}},
-		"a word for a number":           {"push.replicas", "three", []string{"replicas", "integer"}},
-		"no replicas":                   {"ingestion.replicas", 0, []string{"replicas"}},
-		"an account that is no subject": {"account", "My Shop", []string{"account"}},
-		"an address that is none":       {"nats.url", "nats.nats.svc:4222", []string{"url"}},
-		"an even number of replicas":    {"nats.replicas", 2, []string{"replicas"}},
-		"a level that there is not":     {"log.level", "verbose", []string{"level"}},
-		"a secret among the settings":   {"config.stripe_api_key", "sk_live_1", []string{"config"}},
-		"no database": {
-			"catalog.secretName", "",
-			[]string{"catalog.secretName", "DATABASE_URL"},
-		},
-		"no key": {
-			"stripe.push.secretName", "",
-			[]string{"stripe.push.secretName", "STRIPE_API_KEY"},
-		},
-		"no NATS": {"nats.url", "", []string{"nats.url", "nats.bundled.enabled"}},
-		"two NATS": {
-			"nats.bundled.enabled", true,
-			[]string{"nats.url and nats.bundled.enabled"},
-		},
-		"KEDA that cannot see NATS":       {"autoscaling.mode", "keda", []string{"nats.monitoring"}},
-		"an Ingress without a host":       {"webhook.ingress.enabled", true, []string{"webhook.ingress.host"}},
-		"a control API open to everybody": {"control.ingress.enabled", true, []string{"token.secretName"}},
-		"trusted keys without signing keys": {
-			"signing.trustedKeys",
-			[]any{"push=driftless_public_key_v1_x"},
-			[]string{"secretName"},
-		},
-		"a secret among the trusted keys": {
-			"signing.trustedKeys",
-			[]any{"driftless_signing_key_v1_x"},
-			[]string{"trustedKeys"},
-		},
-		"a monitoring endpoint with a scheme": {"nats.monitoring", "http://nats:8222", []string{"monitoring"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			values := good()
-			at := values
-			path := strings.Split(c.path, ".")
-			for _, key := range path[:len(path)-1] {
-				if _, ok := at[key].(map[string]any); !ok {
-					at[key] = map[string]any{}
-				}
-				at = at[key].(map[string]any)
-			}
-			at[path[len(path)-1]] = c.value
-			_, err := render(t, values)
-			for _, says := range c.says {
-				require.ErrorContains(t, err, says)
-			}
-		})
-	}
-}
-
-// A value that the schema does not know cannot be set.
-func TestSchema_HasEveryValue(t *testing.T) {
-	data, err := os.ReadFile(dir + "/values.schema.json")
-	require.NoError(t, err)
-	var schema map[string]any
-	require.NoError(t, json.Unmarshal(data, &schema))
-	var compare func(path string, schema map[string]any, value any)
-	compare = func(path string, schema map[string]any, value any) {
-		properties, ok := schema["properties"].(map[string]any)
-		if !ok {
-			return
-		}
-		require.Equal(t, false, schema["additionalProperties"], "%s takes any value", path)
-		values, _ := value.(map[string]any)
-		for key := range properties {
-			if path+key != "global" {
-				require.Contains(t, values, key, "%s%s is in the schema and not in values.yaml", path, key)
-			}
-		}
-		for key, v := range values {
-			require.Contains(t, properties, key, "%s%s is in values.yaml and not in the schema", path, key)
-			compare(path+key+".", properties[key].(map[string]any), v)
-		}
-	}
-	compare("", schema, load(t).Values)
-}
-
-func TestReadme_IsFresh(t *testing.T) {
-	values, err := os.ReadFile(dir + "/values.yaml")
-	require.NoError(t, err)
-	meta := load(t).Metadata
-	want, err := Readme(meta.Name, meta.Description, meta.Version, values)
-	require.NoError(t, err)
-	if *update {
-		require.NoError(t, os.WriteFile(dir+"/README.md", []byte(want), 0o644))
-	}
-	have, err := os.ReadFile(dir + "/README.md")
-	require.NoError(t, err)
-	if want != string(have) {
-		t.Error("the chart's README is out of date; update it with: scripts/test-helm -update")
-	}
-}
-
-func TestNotes_WarnOfTrialSettings(t *testing.T) {
-	notes := func(values map[string]any) string {
-		rendered, err := render(t, values)
-		require.NoError(t, err)
-		return rendered["driftless/templates/NOTES.txt"]
-	}
-	require.Contains(t, notes(valuesOf(t, dir+"/ci/trial-values.yaml")), "WARNING: the bundled NATS is for trials")
-	require.Contains(t, notes(valuesOf(t, dir+"/ci/external-values.yaml")),
-		"WARNING: the ingestion API and the control API ask for no token")
-	require.NotContains(t, notes(valuesOf(t, dir+"/ci/files-values.yaml")), "WARNING")
-	require.NotContains(t, notes(valuesOf(t, dir+"/ci/production-values.yaml")), "WARNING")
 }
