@@ -22,7 +22,7 @@ func countStep(ctx context.Context, kind catalog.StepKind, err error) {
 
 // actionLabels are the label values of what is done about a failure.
 var actionLabels = map[stripeapi.Action]string{
-	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "look", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
+	stripeapi.RetrySameKey: "retry", stripeapi.RereadFirst: "reread", stripeapi.Halt: "halt", stripeapi.Refuse: "dead",
 }
 
 func countFailure(ctx context.Context, f *plan.Failed) {

@@ -11,7 +11,8 @@ var (
 	Component = Label{
 		Name:    "component",
 		Meaning: "the service",
-		Values:  []string{ingestion, push, pull, reconciliation},
+		// The console has only driftless.build.info and the runtime's own metrics.
+		Values: []string{ingestion, push, pull, reconciliation, "console"},
 	}
 	Account = Label{Name: "account", Meaning: "the Stripe account, as `DRIFTLESS_ACCOUNT` names it"}
 )
@@ -65,7 +66,7 @@ var (
 		Name: "target", Meaning: "who gets the notification", Values: []string{"webhook", "slack"},
 	}
 	NotifyResult = Label{
-		Name: "result", Meaning: "accepted, or tried again later", Values: []string{"ok", "failed"},
+		Name: "result", Meaning: "accepted; refused by the target, or tried again later", Values: []string{"ok", "failed"},
 	}
 
 	// Verdict is the result of a delivery.
@@ -103,10 +104,10 @@ var (
 			"published by the server as an answer to a direct get",
 		Values: []string{"unsigned", "unknown_key", "invalid", "role", "replayed", "subject", "republished"},
 	}
-	// FailureAction is the reaction to a failed pass.
+	// FailureAction is the reaction to a failed sync.
 	FailureAction = Label{
-		Name: "action", Meaning: "what push does next; `look`: reread the product",
-		Values: []string{"retry", "look", "halt", "dead"},
+		Name: "action", Meaning: "what push does next; `reread`: read the product from Stripe first",
+		Values: []string{"retry", "reread", "halt", "dead"},
 	}
 	// GuardRule is a rule of the guard.
 	GuardRule = Label{

@@ -109,12 +109,13 @@ func document(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\n" +
 		"Every service serves these at `/metrics`, for Prometheus to scrape. In the OpenMetrics format, which Prometheus asks\n" +
-		"for with `--enable-feature=exemplar-storage`, histograms carry exemplars: the trace ids of sampled changes and calls.\n" +
-		"Names are OpenTelemetry's; Prometheus' are beside them. Histograms have `_bucket`, `_sum` and `_count`. The runtime's\n" +
-		"own metrics (`go_*`, `process_*`) are there too.\n\n" +
-		"Every series has the labels `component` (the service: ingestion, push, pull or reconciliation) and `account`. No label\n" +
-		"holds a product's id: exemplars and `driftless history` lead to single products. Replicas report the same value for\n" +
-		"something that they share (ledger, streams, the account): take `max by (account)` of it, never `sum`.\n\n" +
+		"for, histograms carry exemplars: the trace ids of sampled changes and calls. Prometheus stores them if it runs with\n" +
+		"`--enable-feature=exemplar-storage`. Names are OpenTelemetry's; Prometheus' are beside them. Histograms have `_bucket`,\n" +
+		"`_sum` and `_count`. The runtime's own metrics (`go_*`, `process_*`) are there too.\n\n" +
+		"Every series has the labels `component` (the service: ingestion, push, pull, reconciliation or console) and `account`.\n" +
+		"\"All\" are the first four; the console has only `driftless_build_info` and the runtime's metrics. No label holds a\n" +
+		"product's id: exemplars and `driftless history` lead to single products. Replicas report the same value for something\n" +
+		"that they share (ledger, streams, the account): take `max by (account)` of it, never `sum`.\n\n" +
 		"The dashboard is [deploy/grafana/driftless.json](../deploy/grafana/driftless.json), rules and alerts are\n" +
 		"[deploy/alerts/driftless.rules.yaml](../deploy/alerts/driftless.rules.yaml), and each alert has a page in [runbooks](runbooks).\n\n" +
 		"| OpenTelemetry | Prometheus | kind | unit | from | labels | meaning |\n|---|---|---|---|---|---|---|\n")

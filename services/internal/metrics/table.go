@@ -89,8 +89,8 @@ var (
 	CaptureProducts = counter("driftless.capture.products", "{product}", fromIngestion,
 		"Products captured from the write-ahead log.")
 	CatalogReadProducts = counter("driftless.catalog.read.products", "{product}", fromIngestion,
-		"Products read in snapshots and backfills.")
-	WriteBacks = counter("driftless.catalog.write_backs", "{order}", fromIngestion,
+		"Products read from the tables in snapshots and comparisons.")
+	WriteBacks = counter("driftless.catalog.write_backs", "{command}", fromIngestion,
 		"Commands to write Stripe's values to the catalog.", WriteBackResult)
 	ComparedProducts = counter("driftless.capture.compared.products", "{product}", fromIngestion,
 		"Products read from the tables and compared with CATALOG: by the first read, periodic comparisons and `driftless reread`.")
@@ -148,10 +148,10 @@ var (
 var (
 	StripeSteps = counter("driftless.push.steps", "{step}", fromPush,
 		"Executed steps of plans.", Step, StepResult)
-	PushRereads = counter("driftless.push.looks", "{look}", fromPush,
+	PushRereads = counter("driftless.push.rereads", "{reread}", fromPush,
 		"Rereads of a product from Stripe before a write.")
-	PushFailures = counter("driftless.push.failures", "{pass}", fromPush,
-		"Passes that a failed step ended early.", FailureAction)
+	PushFailures = counter("driftless.push.failures", "{sync}", fromPush,
+		"Syncs of products that a failed step ended early.", FailureAction)
 	GuardFindings = counter("driftless.guard.findings", "{finding}", fromPush,
 		"Reasons for which the guard held a change. Each counts once for each held version.", GuardRule)
 )

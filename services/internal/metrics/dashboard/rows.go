@@ -129,7 +129,7 @@ var Rows = []Row{
 				`sum by (step, result) (rate(driftless_push_steps_total{account=~"$account"}[$__rate_interval]))`,
 				"{{step}} {{result}}",
 			},
-			{`sum(rate(driftless_push_looks_total{account=~"$account"}[$__rate_interval]))`, "rereads"},
+			{`sum(rate(driftless_push_rereads_total{account=~"$account"}[$__rate_interval]))`, "rereads"},
 		}},
 		{Title: "Failures and holds a second", Help: "By action or by rule.", Unit: "ops", Queries: []Query{
 			{
@@ -281,7 +281,7 @@ var Rows = []Row{
 			{`sum(rate(driftless_capture_products_total{account=~"$account"}[$__rate_interval]))`, "captured"},
 			{
 				`sum(rate(driftless_catalog_read_products_total{account=~"$account"}[$__rate_interval]))`,
-				"read in snapshots and backfills",
+				"read in snapshots and comparisons",
 			},
 			{
 				`sum by (result) (rate(driftless_catalog_write_backs_total{account=~"$account"}[$__rate_interval]))`,
