@@ -111,11 +111,11 @@ func newProblem(p ledger.Problem) problem {
 // maxText bounds each text of others, in characters.
 const maxText = 300
 
-// shortText returns a text of others as one line of bounded length, in which every character can be seen.
+// shortText returns a text of others as one line of at most maxText characters, in which every character can be seen.
 func shortText(s string) string {
 	s = visible.Text(s)
 	if runes := []rune(s); len(runes) > maxText {
-		return string(runes[:maxText]) + "…"
+		return string(runes[:maxText-1]) + "…"
 	}
 	return s
 }
