@@ -104,7 +104,7 @@ var databaseChecks = []Check{
 	{
 		DatabaseForeignSlot, Warning,
 		"a slot that nobody reads holds more than 16 MiB of log",
-		"Postgres keeps its log for this slot until the disk is full. Then the database stops.",
+		"Postgres keeps its log for this slot until the disk is full or max_slot_wal_keep_size is reached. A full disk stops the database.",
 		"If nobody needs it: SELECT pg_drop_replication_slot('...');",
 	},
 	{
