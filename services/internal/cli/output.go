@@ -14,7 +14,7 @@ import (
 func printTable(w io.Writer, rows ...[]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(t, sanitizeCells(row))
+		fmt.Fprintln(t, sanitizeRow(row))
 	}
 	_ = t.Flush()
 }

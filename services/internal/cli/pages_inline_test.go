@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	fencedBlock = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	fencedBlock = regexp.MustCompile("(?s)(?:^|\n) *```.*?\n *```")
 	inlineCode  = regexp.MustCompile("`[^`]+`")
 	codeFile    = regexp.MustCompile(`^[\w./-]+/[\w.-]+\.(go|proto|sql|yaml)$`)
 	// writtenByReader matches files that a page tells its reader to write.

@@ -21,7 +21,7 @@ func newPreviewWriter(format string) previewWriter {
 	case "json":
 		return &previewJSON{jsonStream{list: "products"}}
 	case "markdown":
-		return &previewMarkdown{Writer: stdout}
+		return newPreviewMarkdown(stdout)
 	default:
 		return &previewText{planPrinter: planPrinter{Writer: stdout, colours: colours()}}
 	}

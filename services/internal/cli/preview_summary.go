@@ -146,7 +146,7 @@ func (s *previewSummary) what() string {
 	return out
 }
 
-// plan describes what push would do: "1 to create, 2 to change, 0 to archive; the guard would hold 1".
+// plan describes what push would do: "1 to create, 2 to change, 0 to archive, 1 of them held by the guard".
 func (s *previewSummary) plan() string {
 	counts := []string{
 		formatCount(uint64(s.Create)) + " to create",
@@ -186,8 +186,16 @@ func (s *previewSummary) notes() (out []string) {
 	for _, u := range s.Unseen {
 		out = append(out, "Not seen: "+u+".")
 	}
-	if s.Unknown != "" {
-		out = append(out, "unknown whether Stripe still holds this: "+s.Unknown+".")
+	if note := s.unknownNote(); note != "" {
+		out = append(out, note)
 	}
 	return out
+}
+
+// unknownNote says why what is known about Stripe may be out of date. It is empty if it is not.
+func (s *previewSummary) unknownNote() string {
+	if s.Unknown == "" {
+		return ""
+	}
+	return "unknown whether Stripe still holds this: " + s.Unknown + "."
 }

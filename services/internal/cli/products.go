@@ -155,7 +155,7 @@ func (p *productWriter) add(product *controlv1.ProductDetail) error {
 		return nil
 	}
 	for i := range row {
-		row[i] = sanitizeCells(row[i : i+1])
+		row[i] = sanitizeRow(row[i : i+1])
 	}
 	if err := p.csv.Write(row); err != nil {
 		return fmt.Errorf("write the products: %w", err)

@@ -9,10 +9,12 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
-// All output for people goes through sayf, say and printTable. All output for machines goes through printJSON and
-// jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see package visible.
+// Output for people that holds texts of others goes through sayf, sayingf, say and printTable. Output for machines goes
+// through printJSON and jsonOut. Texts come from Stripe, from rows and from services, and may hold anything: see
+// package visible.
 
-// sayf is fmt.Fprintf with texts that are harmless on a terminal, one line each. The format itself is trusted.
+// sayf is fmt.Fprintf with arguments that are harmless on a terminal. Each is one line, but an error and a value of the
+// type lines keep their line breaks. The format itself is trusted.
 func sayf(w io.Writer, format string, args ...any) {
 	fmt.Fprint(w, sayingf(format, args...))
 }
@@ -22,7 +24,7 @@ func sayingf(format string, args ...any) string {
 	return fmt.Sprintf(format, sanitize(args)...)
 }
 
-// say is fmt.Fprintln with texts that are harmless on a terminal, one line each.
+// say is fmt.Fprintln with arguments that are harmless on a terminal, as those of sayf.
 func say(w io.Writer, args ...any) {
 	fmt.Fprintln(w, sanitize(args)...)
 }
@@ -87,8 +89,8 @@ func (safeJSON) Write(data []byte) (int, error) {
 // jsonOut writes JSON for machines to standard output.
 var jsonOut safeJSON
 
-// sanitizeCells returns the cells of a row, made harmless.
-func sanitizeCells(row []string) string {
+// sanitizeRow returns the cells of a row, made harmless and joined by tabs.
+func sanitizeRow(row []string) string {
 	shown := make([]string, len(row))
 	for i, cell := range row {
 		shown[i] = visible.Text(cell)
