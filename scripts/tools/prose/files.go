@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -14,11 +15,10 @@ import (
 
 // Names of the rules.
 const (
-	ruleWords    = "word"
-	ruleLong     = "sentence"
+	ruleWord     = "word"
+	ruleSentence = "sentence"
 	ruleOpening  = "opening"
 	ruleColumns  = "columns"
-	wideByNature = "|#<["
 )
 
 type finding struct {
@@ -27,7 +27,7 @@ type finding struct {
 	message    string
 }
 
-// checkFile checks a file by its kind. Other kinds have no findings.
+// checkFile checks a file by its kind. All others are checked as scripts: their comments begin with #.
 func checkFile(path string) ([]finding, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -41,7 +41,11 @@ func checkFile(path string) ([]finding, error) {
 		c.markdown(string(data))
 	case strings.HasSuffix(path, ".proto"):
 		c.comments(string(data), "//")
-		c.columns(string(data), false)
+		c.columns(string(data), "")
+	case strings.HasSuffix(path, ".sql"):
+		// Statements of a migration stay as they are once it is released.
+		c.comments(string(data), "--")
+		c.columns(string(data), "--")
 	default:
 		c.comments(string(data), "#")
 	}
@@ -57,33 +61,25 @@ func (c *checker) add(rule string, line int, message string) {
 	c.findings = append(c.findings, finding{c.file, rule, line, message})
 }
 
-// paragraph checks prose that begins on a line.
-func (c *checker) paragraph(line int, text string) {
-	for _, m := range checkWords(text) {
-		c.add(ruleWords, line, m)
-	}
+// prose checks sentences that begin on a line.
+func (c *checker) prose(line int, text string) {
+	c.words(line, text)
 	long, opening := checkSentences(text)
 	for _, m := range long {
-		c.add(ruleLong, line, m)
+		c.add(ruleSentence, line, m)
 	}
 	for _, m := range opening {
 		c.add(ruleOpening, line, m)
 	}
 }
 
-func (c *checker) columns(text string, markdown bool) {
-	line, fenced := 0, false
+// columns checks the width of all lines that begin with a prefix.
+func (c *checker) columns(text, prefix string) {
+	line := 0
 	for l := range strings.Lines(text) {
 		line++
-		l = strings.TrimRight(l, "\n")
-		fenced = fenced != strings.HasPrefix(l, "```")
-		if markdown &&
-			(fenced || l != "" && strings.ContainsRune(wideByNature, rune(l[0])) || strings.HasPrefix(l, "    ")) {
-			continue
-		}
-		// A line without a space, as a link, cannot be broken.
-		if strings.Contains(strings.TrimSpace(l), " ") {
-			c.width(line, l)
+		if strings.HasPrefix(strings.TrimSpace(l), prefix) {
+			c.widthOfWords(line, strings.TrimRight(l, "\n"))
 		}
 	}
 }
@@ -96,7 +92,7 @@ func (c *checker) goFile(data []byte) error {
 		return fmt.Errorf("parse: %w", err)
 	}
 	for _, group := range f.Comments {
-		c.block(set.Position(group.Pos()).Line, group.Text())
+		c.block(goComment(set, group))
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
 		lit, ok := n.(*ast.BasicLit)
@@ -104,9 +100,7 @@ func (c *checker) goFile(data []byte) error {
 			return true
 		}
 		if text, err := strconv.Unquote(lit.Value); err == nil && strings.Count(text, " ") > 1 {
-			for _, m := range checkWords(text) {
-				c.add(ruleWords, set.Position(lit.Pos()).Line, m)
-			}
+			c.words(set.Position(lit.Pos()).Line, text)
 		}
 		return true
 	})
@@ -150,99 +144,149 @@ func (c *checker) width(line int, text string) {
 	}
 }
 
-// block checks a comment by paragraphs. Indented lines are code.
-func (c *checker) block(line int, text string) {
-	var paragraph []string
-	begin := line
-	flush := func() {
-		if len(paragraph) > 0 {
-			c.paragraph(begin, strings.Join(paragraph, " "))
-		}
-		paragraph = nil
+// widthOfWords checks one line of words. One without a space, such as a link, cannot be broken.
+func (c *checker) widthOfWords(line int, text string) {
+	if strings.Contains(strings.TrimSpace(text), " ") {
+		c.width(line, text)
 	}
-	for l := range strings.Lines(text) {
-		trimmed := strings.TrimSpace(l)
+}
+
+// words checks the words of a line that has no sentences.
+func (c *checker) words(line int, text string) {
+	for _, m := range checkWords(text) {
+		c.add(ruleWord, line, m)
+	}
+}
+
+// commentLine is a line of a comment, without its mark.
+type commentLine struct {
+	number int
+	text   string
+}
+
+// goComment returns the lines of a comment of Go, directives as empty lines.
+func goComment(set *token.FileSet, group *ast.CommentGroup) (out []commentLine) {
+	for _, comment := range group.List {
+		line := set.Position(comment.Pos()).Line
+		text, isLine := strings.CutPrefix(comment.Text, "//")
 		switch {
-		case trimmed == "" || strings.HasPrefix(l, "\t") || strings.HasPrefix(l, "    ") || strings.HasPrefix(l, "//"):
-			flush()
-		case strings.HasPrefix(trimmed, "- "):
-			flush()
-			begin, paragraph = line, []string{trimmed[2:]}
-		default:
-			if paragraph == nil {
-				begin = line
+		case !isLine:
+			text = strings.TrimSuffix(strings.TrimPrefix(text, "/*"), "*/")
+			for l := range strings.Lines(text) {
+				out = append(out, commentLine{line, strings.TrimRight(l, "\n")})
+				line++
 			}
-			paragraph = append(paragraph, trimmed)
+		case directive.MatchString(text):
+			out = append(out, commentLine{line, ""})
+		default:
+			out = append(out, commentLine{line, strings.TrimPrefix(text, " ")})
 		}
-		line++
 	}
-	flush()
+	return out
+}
+
+// directive matches comments for tools, without the mark: go:embed, nolint:gosec.
+var directive = regexp.MustCompile(`^([a-z0-9]+:[a-z0-9]|nolint\b|line |export )`)
+
+// paragraph collects the lines of a paragraph.
+type paragraph struct {
+	*checker
+
+	begin int
+	lines []string
+}
+
+func (p *paragraph) add(line int, text string) {
+	if p.lines == nil {
+		p.begin = line
+	}
+	p.lines = append(p.lines, text)
+}
+
+// end checks the paragraph, and begins another.
+func (p *paragraph) end() {
+	if p.lines != nil {
+		p.prose(p.begin, strings.Join(p.lines, " "))
+	}
+	p.lines = nil
+}
+
+// block checks a comment by paragraphs. Indented lines are code.
+func (c *checker) block(lines []commentLine) {
+	p := paragraph{checker: c}
+	for _, l := range lines {
+		trimmed := strings.TrimSpace(l.text)
+		switch {
+		case trimmed == "" || strings.HasPrefix(l.text, "\t") || strings.HasPrefix(l.text, "    ") ||
+			strings.HasPrefix(l.text, "//"):
+			p.end()
+		case strings.HasPrefix(trimmed, "- "):
+			p.end()
+			p.add(l.number, trimmed[2:])
+		default:
+			p.add(l.number, trimmed)
+		}
+	}
+	p.end()
 }
 
 // comments checks lines that only have a comment.
 func (c *checker) comments(text, mark string) {
-	var group []string
-	begin, line := 0, 0
-	flush := func() {
-		if len(group) > 0 {
-			c.block(begin, strings.Join(group, "\n"))
-		}
-		group = nil
-	}
+	var group []commentLine
+	line := 0
 	for l := range strings.Lines(text) {
 		line++
 		trimmed := strings.TrimSpace(l)
-		if !strings.HasPrefix(trimmed, mark) || strings.HasPrefix(trimmed, "#!") {
-			flush()
+		if !strings.HasPrefix(trimmed, mark) || strings.HasPrefix(trimmed, "#!") || strings.HasPrefix(trimmed, "-- +goose") {
+			c.block(group)
+			group = nil
 			continue
 		}
-		if group == nil {
-			begin = line
-		}
-		group = append(group, strings.TrimPrefix(strings.TrimLeft(trimmed, mark[:1]), " "))
+		group = append(group, commentLine{line, strings.TrimPrefix(strings.TrimLeft(trimmed, mark[:1]), " ")})
 	}
-	flush()
+	c.block(group)
+}
+
+// isWide reports whether a line of Markdown may have any width: tables, headings, HTML, links and code.
+func isWide(line string) bool {
+	return strings.HasPrefix(line, "    ") || line != "" && strings.ContainsRune("|#<[", rune(line[0]))
 }
 
 // markdown checks paragraphs and list items completely, and the words of tables.
 func (c *checker) markdown(text string) {
-	var paragraph []string
-	begin, line := 0, 0
-	flush := func() {
-		if len(paragraph) > 0 {
-			c.paragraph(begin, strings.Join(paragraph, " "))
-		}
-		paragraph = nil
-	}
-	fenced := false
+	p := paragraph{checker: c}
+	line, fenced := 0, false
 	for l := range strings.Lines(text) {
 		line++
+		l = strings.TrimRight(l, "\n")
 		trimmed := strings.TrimSpace(l)
-		switch {
-		case strings.HasPrefix(trimmed, "```"):
-			flush()
+		if strings.HasPrefix(trimmed, "```") {
+			p.end()
 			fenced = !fenced
-		case fenced || strings.HasPrefix(l, "    ") && paragraph == nil:
+			continue
+		}
+		if fenced {
+			continue
+		}
+		if !isWide(l) {
+			c.widthOfWords(line, l)
+		}
+		switch {
+		case strings.HasPrefix(l, "    ") && p.lines == nil:
 		case trimmed == "" || strings.HasPrefix(trimmed, "<"):
-			flush()
+			p.end()
 		case strings.HasPrefix(trimmed, "|") || strings.HasPrefix(trimmed, "#"):
-			flush()
-			for _, m := range checkWords(trimmed) {
-				c.add(ruleWords, line, m)
-			}
+			p.end()
+			c.words(line, trimmed)
 		default:
 			if item := listItem(trimmed); item != trimmed {
-				flush()
+				p.end()
 				trimmed = item
 			}
-			if paragraph == nil {
-				begin = line
-			}
-			paragraph = append(paragraph, trimmed)
+			p.add(line, trimmed)
 		}
 	}
-	flush()
-	c.columns(text, true)
+	p.end()
 }
 
 // listItem returns a list item without its marker, and any other line as it is.

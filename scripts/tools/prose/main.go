@@ -1,5 +1,5 @@
 // Command prose checks the words of the repository by docs/house-style.md: Markdown, comments and messages of Go code,
-// and comments of contracts, scripts and configuration.
+// and comments of contracts, migrations, scripts and configuration.
 //
 //	prose FILE...
 //

@@ -34,7 +34,7 @@ func TestCheckFile(t *testing.T) {
 		"a banned word":            {"a.md", "The newest state counts.\n", "word"},
 		"a banned word in a table": {"a.md", "| a |\n|---|\n| mend it |\n", "word"},
 		"a banned word in code":    {"a.md", "The owner `newest` counts.\n\n```\nmend\n```\n", ""},
-		"a long sentence":          {"a.md", "A " + long + ".\n", "sentence columns"},
+		"a long sentence":          {"a.md", "A " + long + ".\n", "columns sentence"},
 		"a long sentence over two lines": {
 			"a.md",
 			strings.Repeat("word ", 20) + "\n" + strings.Repeat("word ", 20) + ".\n", "sentence",
@@ -66,12 +66,37 @@ func TestCheckFile(t *testing.T) {
 		},
 		"a comment of a contract": {"a.proto", "// The newest state.\nmessage A {}\n", "word"},
 		"a comment of a script":   {"a.sh", "#!/bin/sh\n# mends it\nmend=1\n", "word"},
+		"a comment of a migration": {
+			"a.sql", "-- +goose Up\n-- Of this it mends.\nALTER TABLE a\n    -- " + long + ".\n    ADD b text;\n",
+			"word opening sentence columns",
+		},
+		"a statement of a migration":    {"a.sql", "SELECT 'mend', " + long + ";\n", ""},
+		"a long line of code in a list": {"a.md", "- Run:\n\n  ```sh\n  " + long + "\n  ```\n", ""},
+		"a long line after code in a list": {
+			"a.md", "- Run:\n\n  ```sh\n  true\n  ```\n\n" + strings.Repeat("word. ", 25) + "\n",
+			"columns",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := strings.Join(check(t, c.file, c.text), " "); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestCheckFile_NamesTheLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.go")
+	text := "package a\n\n// F is first.\n//\n//\n//go:noinline\n// It mends.\nfunc F() {}\n\n/*\nG mends.\n*/\nfunc G() {}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	findings, err := checkFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(findings) != 2 || findings[0].line != 7 || findings[1].line != 11 {
+		t.Errorf("got %v, want findings in lines 7 and 11", findings)
 	}
 }
 

@@ -1,5 +1,5 @@
 -- +goose Up
--- What is known of every product: what the catalog wants, what Stripe holds, and whether they agree.
+-- Both sides of every product, and whether they are equal.
 CREATE TABLE driftless_ledger.product (
     account text NOT NULL,
     product_id text NOT NULL,
@@ -10,7 +10,8 @@ CREATE TABLE driftless_ledger.product (
     -- driftless.catalog.v1.Observed.
     observed bytea,
     observed_revision bigint NOT NULL DEFAULT 0,
-    -- The catalog version that push has applied in full, and until when a push has the product claimed.
+    -- observed_version is the catalog version that push has applied completely. A push has claimed the product until
+    -- claimed_until.
     observed_version numeric(20) NOT NULL DEFAULT 0,
     claimed_until timestamptz,
     state text NOT NULL DEFAULT 'in_sync' CHECK (state IN ('in_sync', 'pending', 'drifted', 'dead', 'orphan')),
@@ -24,14 +25,14 @@ CREATE TABLE driftless_ledger.product (
     PRIMARY KEY (account, product_id)
 );
 
--- Few products differ at any time; these are the ones that are looked for.
+-- Few products differ at any time. These indexes find them.
 CREATE INDEX product_differs ON driftless_ledger.product (account, product_id) WHERE differs;
 CREATE INDEX product_state ON driftless_ledger.product (account, state) WHERE state <> 'in_sync';
 
 -- The audit trail.
 CREATE TABLE driftless_ledger.history (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- Of the message that told it: a message that comes again adds nothing.
+    -- Identifies the message that reported the entry. A message that is delivered again adds nothing.
     event_id text NOT NULL UNIQUE,
     account text NOT NULL,
     product_id text NOT NULL,

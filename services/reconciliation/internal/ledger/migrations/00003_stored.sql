@@ -1,6 +1,6 @@
 -- +goose Up
--- When the streams stored what is known: a stream that is made anew counts from 1 again. What is known already was stored
--- before now.
+-- When the streams stored the messages of both sides. A stream that is made again counts from 1 again. Messages that
+-- the ledger has already were stored before now.
 ALTER TABLE driftless_ledger.product
     ADD COLUMN desired_stored timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN observed_stored timestamptz NOT NULL DEFAULT now();

@@ -1,5 +1,5 @@
 -- +goose Up
--- Differences that are drift, one row each: open until settled_at.
+-- Differences that are drift, one row each. A row is open until settled_at.
 CREATE TABLE driftless_ledger.drift (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account text NOT NULL,
@@ -17,24 +17,25 @@ CREATE TABLE driftless_ledger.drift (
     -- Stripe events that were new when the difference was found; one of them may be the cause.
     events text[] NOT NULL DEFAULT '{}',
     state text NOT NULL CHECK (state IN ('found', 'repairing', 'repaired', 'written_back', 'waiting', 'ignored')),
-    -- catalog or stripe, if a person has decided.
+    -- The side that a person has decided for: catalog or stripe. Empty without a decision.
     decided text NOT NULL DEFAULT '',
     detail text NOT NULL DEFAULT '',
     attempts integer NOT NULL DEFAULT 0,
-    -- Whether it counts among the rounds after which a person is asked.
+    -- True if the row counts towards the number of rounds after which a person has to decide.
     counts boolean NOT NULL DEFAULT true,
     settled_at timestamptz
 );
 CREATE UNIQUE INDEX drift_open ON driftless_ledger.drift (account, product_id, field) WHERE settled_at IS NULL;
 CREATE INDEX drift_settled ON driftless_ledger.drift (account, product_id, field, settled_at) WHERE settled_at IS NOT NULL;
 
--- How many rows of drift are open, and whether the sides differ in anything, be it only to be reported.
+-- open_drift is the number of open rows of drift. unsettled is true while the sides differ, even if that is only
+-- reported.
 ALTER TABLE driftless_ledger.product
     ADD COLUMN open_drift integer NOT NULL DEFAULT 0,
     ADD COLUMN unsettled boolean NOT NULL DEFAULT false;
 UPDATE driftless_ledger.product SET unsettled = true WHERE differs;
 CREATE INDEX product_unsettled ON driftless_ledger.product (account, product_id) WHERE unsettled;
 
--- driftless.control.v1.HistoryEntry, what it has beyond the columns.
+-- The fields of driftless.control.v1.HistoryEntry that have no column.
 ALTER TABLE driftless_ledger.history ADD COLUMN data jsonb;
 CREATE INDEX history_at ON driftless_ledger.history (at);

@@ -1,5 +1,6 @@
 -- +goose Up
--- What both sides hold as JSON, in the contract's field names, beside the bytes that decide; and of which message each is.
+-- Both sides as JSON, with the field names of the contract. The bytes in desired and observed decide. desired_json_of
+-- and observed_json_of are the sequence and the revision that the JSON is from.
 ALTER TABLE driftless_ledger.product
     ADD COLUMN desired_json jsonb,
     ADD COLUMN desired_json_of bigint NOT NULL DEFAULT 0,

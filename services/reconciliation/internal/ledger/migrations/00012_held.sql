@@ -1,5 +1,6 @@
 -- +goose Up
--- Products whose change the guard holds: by which rules, and since when. Both are empty for every other product.
+-- held_by has the rules of the guard that hold a product, and held_since the time since then. For every other product
+-- held_by is empty and held_since is NULL.
 ALTER TABLE driftless_ledger.product
     DROP CONSTRAINT product_state_check,
     ADD CONSTRAINT product_state_check CHECK (state IN ('in_sync', 'pending', 'held', 'drifted', 'dead', 'orphan')),

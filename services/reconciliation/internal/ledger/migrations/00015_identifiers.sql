@@ -1,6 +1,6 @@
 -- +goose Up
--- The ids by which people know a product: its prices, their lookup keys, and Stripe's ids. Ids of the past stay, so that
--- an id from an old invoice still leads to its product.
+-- The ids that lead to a product: its prices, their lookup keys, and Stripe's ids. Earlier ids stay, so that an id from
+-- an old invoice still leads to its product.
 CREATE TABLE driftless_ledger.identifier (
     account text NOT NULL,
     id text NOT NULL,

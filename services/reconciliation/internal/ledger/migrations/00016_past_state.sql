@@ -1,5 +1,6 @@
 -- +goose Up
--- Since when each side of a product has been as it is. The epoch stands for a time before this was recorded.
+-- Since when each side of a product has had its present state. The time 1970-01-01 ('epoch') means that this was not
+-- recorded yet.
 ALTER TABLE driftless_ledger.product
     ADD COLUMN desired_since timestamptz NOT NULL DEFAULT 'epoch',
     -- The first version with this content; 0 if that was not recorded. Later versions may have the same content.

@@ -1,7 +1,7 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 -- Two narrow rows for each product, with everything that lists filter, sort, count and search by. The rows of product
--- are too wide for that: to read those of 200,000 products takes seconds. Triggers maintain the narrow rows in the
+-- are too wide for that: reading those of 200,000 products takes seconds. Triggers maintain the narrow rows in the
 -- transaction of each change, also while a service of the earlier version writes.
 --
 -- The ledger may be large. So services go on while the rows of what it has are added. A service that writes a product
@@ -17,20 +17,22 @@ CREATE TABLE IF NOT EXISTS driftless_ledger.listed_product (
     -- In microseconds since 1970. differs_since is null if nothing differs, changed_at is 0 if it is not known.
     differs_since bigint,
     changed_at bigint NOT NULL,
-    -- Of open drift that nobody ignored, of open dead letters, and of the guard's hold. Each value once.
+    -- drift_kinds and causes are those of open drift that is not ignored, dead_reasons those of open dead letters, and
+    -- held_by the rules of the guard. Each value occurs once.
     drift_kinds text[] NOT NULL,
     causes text[] NOT NULL,
     dead_reasons text[] NOT NULL,
     held_by text[] NOT NULL,
     no_active_price boolean NOT NULL,
-    -- Whether there is more to say than that the product is in sync. Few products are notable at most times.
+    -- False for products in sync with an active price, no drift, dead letter or hold. Few products are notable at most
+    -- times.
     is_notable boolean NOT NULL GENERATED ALWAYS AS (state <> 'in_sync' OR no_active_price
         OR cardinality(drift_kinds) + cardinality(causes) + cardinality(dead_reasons) + cardinality(held_by) > 0) STORED,
     PRIMARY KEY (account, product_id)
 );
 CREATE INDEX IF NOT EXISTS listed_product_name ON driftless_ledger.listed_product (account, name_key, product_id);
 CREATE INDEX IF NOT EXISTS listed_product_changed ON driftless_ledger.listed_product (account, changed_at, product_id);
--- Products that differ come first, whether the oldest or the latest difference is the first.
+-- Two orders: oldest difference first, latest difference first. Products without a difference come last.
 CREATE INDEX IF NOT EXISTS listed_product_oldest ON driftless_ledger.listed_product
     (account, (coalesce(differs_since, 9223372036854775807)), product_id);
 CREATE INDEX IF NOT EXISTS listed_product_latest ON driftless_ledger.listed_product
@@ -161,8 +163,9 @@ ON CONFLICT DO NOTHING;
 INSERT INTO driftless_ledger.product_text (account, product_id, lines)
 SELECT account, product_id, lines FROM driftless_ledger.text_lines
 ON CONFLICT DO NOTHING;
--- A search is for the beginnings of words. An index of all parts of words (as that of pg_trgm) costs ten times as much
--- to write. It is built last, which is faster. An index that an interrupted run left behind is not valid.
+-- A search finds the beginnings of words. An index of all parts of words, as of pg_trgm, costs ten times as much to
+-- write. This index is built last, which is faster. An interrupted run leaves an index that is not valid, so it is
+-- dropped first.
 DROP INDEX IF EXISTS driftless_ledger.product_text_words;
 CREATE INDEX CONCURRENTLY product_text_words ON driftless_ledger.product_text
     USING gin (array_to_tsvector(driftless_ledger.words(lines)));

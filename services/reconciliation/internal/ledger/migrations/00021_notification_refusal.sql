@@ -1,7 +1,7 @@
 -- +goose Up
--- A notification that its target has refused is not made again for the same problems for a while.
+-- A target that has refused a notification gets no other one about the same problems for a while.
 ALTER TABLE driftless_ledger.notification
     -- Identifies the problems that were open when the notification was made.
     ADD COLUMN problems text NOT NULL DEFAULT '',
-    -- How often the target has refused these problems, one after another.
+    -- How many times in a row the target has refused these problems.
     ADD COLUMN refusals integer NOT NULL DEFAULT 0;

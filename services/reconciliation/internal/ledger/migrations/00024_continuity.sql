@@ -28,17 +28,17 @@ CREATE TABLE driftless_ledger.writer (
 -- An account has a row while its ledger lacks what NATS has delivered, and reads it again.
 CREATE TABLE driftless_ledger.reread (
     account text PRIMARY KEY,
-    -- Why, as a sentence for operators.
+    -- The reason, as a sentence for operators.
     reason text NOT NULL,
     since timestamptz NOT NULL,
-    -- When the positions were stored that the copy has. NULL if it has none.
+    -- When the positions of the copy were stored. NULL if it has none.
     copied_at timestamptz,
-    -- Whether the streams are others than those that the ledger was made from. Then every product is compared with them.
+    -- True if the streams are not those that the ledger was made from. Then every product is compared with them.
     compare boolean NOT NULL DEFAULT false,
     compared boolean NOT NULL DEFAULT false,
-    -- What the reread waits for, as words for operators. Empty if it waits for nothing.
+    -- The work that the reread waits for, in words for operators. Empty if it waits for nothing.
     waits_for text NOT NULL DEFAULT '',
-    -- How many changes were missing, as far as they were read.
+    -- The number of missing changes that were read so far.
     missing bigint NOT NULL DEFAULT 0,
     -- When the first and the last message that was read again were stored. NULL before one is read.
     first_at timestamptz,
@@ -48,7 +48,7 @@ CREATE TABLE driftless_ledger.reread (
     until timestamptz NOT NULL DEFAULT 'epoch'
 );
 
--- What is left to read again: the messages from the next to the last, both included.
+-- The messages that are left to read again: from next to last, both included.
 CREATE TABLE driftless_ledger.reread_stream (
     account text NOT NULL REFERENCES driftless_ledger.reread ON DELETE CASCADE,
     stream text NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE driftless_ledger.reread_stream (
     first bigint NOT NULL,
     next bigint NOT NULL,
     last bigint NOT NULL,
-    -- The messages up to here were acknowledged, so the ledger had them once.
+    -- Messages up to this one were acknowledged, so the ledger had them once.
     acknowledged bigint NOT NULL,
     PRIMARY KEY (account, stream)
 );

@@ -17,7 +17,7 @@ CREATE TABLE track (
     composer varchar(220),
     unit_price numeric(10, 2) NOT NULL
 );
--- A track that is deleted, or that moves, has to say of which album it was.
+-- A track that is deleted or moves has to say which album it belonged to.
 ALTER TABLE track REPLICA IDENTITY FULL;
 CREATE TABLE playlist_track (
     playlist_id int,

@@ -31,6 +31,6 @@ INSERT INTO price (id, price_set_id, currency_code, amount, price_list_id)
     SELECT 'price_' || l.id || '_' || i, 'pset_' || i || '_1', 'eur', 5, l.id
     FROM generate_series(1, 6) i, price_list l
     WHERE i <= 3 OR l.id = 'plist_soon';
--- What shipping costs is a price of a set that no variant has.
+-- The price of shipping belongs to a set that no variant has.
 INSERT INTO price_set VALUES ('pset_shipping');
 INSERT INTO price (id, price_set_id, currency_code, amount) VALUES ('price_shipping', 'pset_shipping', 'eur', 10);

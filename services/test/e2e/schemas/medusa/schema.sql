@@ -1,5 +1,5 @@
--- A shop whose prices lie in a module of their own: a price knows its price set, and only a link table knows of which
--- variant that is. Amounts are in major units of many currencies. Price lists override prices for a time.
+-- A shop whose prices lie in a module of their own. A price knows its price set, and only a link table knows the
+-- variant of a set. Amounts are in major units of many currencies. Price lists override prices for a time.
 CREATE TABLE product_type (id text PRIMARY KEY, value text NOT NULL, deleted_at timestamptz);
 CREATE TABLE product_category (id text PRIMARY KEY, name text NOT NULL, deleted_at timestamptz);
 CREATE TABLE product (
