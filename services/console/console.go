@@ -1,6 +1,6 @@
-// Package console serves the pages with which people see the catalog, the difference to Stripe and the way of every
-// change, and act on it. It is a client of the control API and of the ingestion API, as the command line is. It keeps
-// nothing: no NATS, no database, no key of Stripe.
+// Package console serves the pages on which people see the catalog, the difference to Stripe and what happened to every
+// change, and act on it. It is a client of the control API and of the ingestion API, as the command line is. It uses no
+// NATS, no database and no key of Stripe, and stores nothing.
 package console
 
 import (
@@ -65,7 +65,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if cfg.SessionKey == "" {
-		cfg.Logger.Info("there is no session key: sign-ins end with this process, and hold for this replica only")
+		cfg.Logger.Info("there is no session key (DRIFTLESS_CONSOLE_SESSION_KEY): sign-ins end with this process, " +
+			"and are valid only on this replica")
 	}
 	apis := web.NewAPIs(cfg.ControlURL, cfg.IngestURL, cfg.Token, time.Now)
 	provider, err := newProvider(cfg)

@@ -37,8 +37,8 @@ func TestRequestLog_ShowsExecution(t *testing.T) {
 	})
 	require.NoError(t, err)
 	priced := []string{"product", "lamp", "currency", "usd", "unit_amount", "1"}
-	// The harness reuses its connections. If such a connection ends without a byte, a transport itself repeats a
-	// request with an idempotency key. A lost answer must reach the caller.
+	// net/http repeats a request with an Idempotency-Key if a reused connection closes before the first byte. The lost
+	// answer must reach the test instead. ask ensures that: its requests have no GetBody.
 	require.Error(t, h.keyed("k", "/v1/prices", priced...).err)
 	require.True(t, h.keyed("k", "/v1/prices", priced...).ok().replayed())
 	requests := h.sim.Requests(stripesim.RequestFilter{KeyPrefix: "k"})
@@ -70,6 +70,7 @@ func TestStats_CountSeconds(t *testing.T) {
 	h.keyed("b", "/v1/products", "id", "b", "name", "x").requireRefused(http.StatusTooManyRequests, "rate_limit", "",
 		"")
 	c.advance(time.Second)
+	// Another name with a key that was kept would be refused.
 	require.False(t, h.keyed("b", "/v1/products", "id", "b", "name", "y").ok().replayed(),
 		"requests over the limit are not kept")
 	s := h.sim.Stats()

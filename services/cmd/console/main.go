@@ -1,4 +1,4 @@
-// Command console serves the pages for people.
+// Command console serves the pages on which people see what Driftless does, and act on it.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command ingestion captures changes of the catalog.
+// Command ingestion captures changes of the catalog from Postgres, and serves the API of the built-in tables.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command pull reads from Stripe.
+// Command pull receives Stripe's webhooks, polls its events, and scans it.
 package main
 
 import (

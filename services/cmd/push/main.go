@@ -1,4 +1,4 @@
-// Command push writes to Stripe.
+// Command push writes the catalog's products and prices to Stripe.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command reconciliation compares the catalog with Stripe.
+// Command reconciliation finds and repairs drift between the catalog and Stripe, and serves the control API.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package catalog is the pure core of Driftless. It has products and prices, Stripe's rules for them, and Diff. Diff is
+// Package catalog is the core of Driftless. It has products and prices, Stripe's rules for them, and Diff. Diff is
 // the one function that computes the calls that make the state in Stripe equal to the catalog. Push applies its steps.
 // Reconciliation calls a product drifted when there are some. `driftless plan` prints them.
 //

@@ -9,7 +9,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 )
 
-// The answers of `-o json` that are not answers of an API. Their names stay as they are: programs read them.
+// The answers of `-o json` that are not answers of an API. Names of fields are stable, because programs read them.
 
 type applyAnswer struct {
 	Products int `json:"products"`
@@ -19,7 +19,7 @@ type applyAnswer struct {
 type configAnswer struct {
 	// Valid are the accounts whose configuration is valid.
 	Valid []string `json:"valid"`
-	// Accounts are the findings of --database.
+	// Accounts has the findings of each account, with --database.
 	Accounts []accountCheck `json:"accounts"`
 }
 
@@ -35,7 +35,7 @@ type doctorAnswer struct {
 type keyAnswer struct {
 	ID         string `json:"id"`
 	TrustedKey string `json:"trusted_key"`
-	// SigningKey is a secret. It is there only if it was asked for.
+	// SigningKey is a secret. Empty if it was written to --key-file, and for a key that exists.
 	SigningKey string `json:"signing_key,omitempty"`
 }
 
@@ -55,7 +55,7 @@ type unknownEquality struct {
 type tokenAnswer struct {
 	Name string `json:"name"`
 	Role string `json:"role"`
-	// Token is a secret. It is there only if it was not written to a file.
+	// Token is a secret. Empty if it was written to a file, and for `token hash`, which never shows a token.
 	Token string `json:"token,omitempty"`
 	Entry string `json:"entry"`
 	// Expires is null if the token works for ever.
@@ -96,7 +96,8 @@ type judgedEndpoint struct {
 
 type webhookAnswer struct {
 	Endpoint stripeapi.Endpoint `json:"endpoint"`
-	// Secret is there only if it was not written to a file.
+	// Secret is the signing secret. Stripe shows it once, when it makes the endpoint. Empty if it was written to
+	// --secret-file.
 	Secret string `json:"secret,omitempty"`
 	// Repaired is what an existing endpoint lacked.
 	Repaired []string `json:"repaired"`
@@ -106,7 +107,7 @@ type webhookAnswer struct {
 
 // startedAnswer is the answer of a command that does not wait.
 type startedAnswer struct {
-	// IDs are those of the reads that were started.
+	// IDs are those of the scan or of the comparisons that were started.
 	IDs []string `json:"ids"`
 }
 
@@ -163,9 +164,9 @@ type adoptedTotals struct {
 
 // previewedPlan is a product of a preview of a change.
 type previewedPlan struct {
-	Plan          message                `json:"plan"`
-	PriceChanges  []forecast.PriceChange `json:"price_changes"`
-	DifferAlready bool                   `json:"differs_already"`
+	Plan           message                `json:"plan"`
+	PriceChanges   []forecast.PriceChange `json:"price_changes"`
+	DiffersAlready bool                   `json:"differs_already"`
 }
 
 type previewEnd struct {

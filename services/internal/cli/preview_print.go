@@ -84,9 +84,9 @@ func (w *previewJSON) begin(*previewSummary) error { return w.stream.begin() }
 
 func (w *previewJSON) product(p forecast.Product) error {
 	return w.stream.item(previewedPlan{
-		Plan:          message{p.ProductPlan},
-		PriceChanges:  p.Prices,
-		DifferAlready: p.Earlier,
+		Plan:           message{p.ProductPlan},
+		PriceChanges:   p.Prices,
+		DiffersAlready: p.Earlier,
 	})
 }
 

@@ -16,8 +16,9 @@ type productsCountCmd struct {
 
 // Help is shown by --help.
 func (*productsCountCmd) Help() string {
-	return `Counts the products that the flags select. It also counts them by state, kind, kind and cause of drift, reason of a dead letter, and rule of the guard. Each of these is counted
-without its own flag, so its counts say what another choice would select. Counts are up to two seconds old.`
+	return `Counts the products that the flags select. It also counts them by state; by kind; by drift kind and cause; by
+dead-letter reason; by guard rule; and those without an active price. Each count ignores the flag of its own, so it says
+what another choice would select. Counts are up to two seconds old.`
 }
 
 func (cmd *productsCountCmd) Run(ctx context.Context, c *cli) error {

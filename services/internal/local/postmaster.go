@@ -31,7 +31,7 @@ func stopLeftover(ctx context.Context, cluster string, log *slog.Logger) error {
 	line, _, _ := strings.Cut(string(content), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || pid <= 0 {
-		return removeStale(pidFile) // it was only partly written
+		return removeStale(pidFile) // it is partly written, or of a single-user server
 	}
 	if !isPostmasterOf(pid, cluster) {
 		if syscall.Kill(pid, 0) == nil {
@@ -45,7 +45,7 @@ func stopLeftover(ctx context.Context, cluster string, log *slog.Logger) error {
 			return fmt.Errorf("stop the Postgres (process %d) that a killed run left behind on %s: %w", pid, cluster,
 				err)
 		}
-		if err := waitGone(ctx, pid, cluster, 10*time.Second); !errors.Is(err, errStillRunning) {
+		if err := waitUntilGone(ctx, pid, cluster, 10*time.Second); !errors.Is(err, errStillRunning) {
 			return err
 		}
 	}
@@ -59,12 +59,14 @@ func isPostmasterOf(pid int, cluster string) bool {
 	return strings.Contains(command, "postgres") && strings.Contains(command, " "+cluster+" ")
 }
 
-var errStillRunning = errors.New("still there")
+var errStillRunning = errors.New("the process still runs")
 
-func waitGone(ctx context.Context, pid int, cluster string, patience time.Duration) error {
+// waitUntilGone waits until a process is not the postmaster of the cluster any more. It returns errStillRunning after
+// timeout, and the error of ctx if that ends first.
+func waitUntilGone(ctx context.Context, pid int, cluster string, timeout time.Duration) error {
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(timeout)
 	for isPostmasterOf(pid, cluster) {
 		select {
 		case <-ctx.Done():

@@ -15,7 +15,7 @@ type process struct {
 }
 
 // startProcess starts cmd in a process group of its own. Ctrl-C at the terminal then reaches only this process, which
-// stops its children in order. On systems with a parent-death signal, the child stops if this process dies first.
+// stops its children in order. On Linux the child also stops if this process dies first.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -43,8 +43,8 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// stop sends the signals one after the other until the process has ended, and waits at most grace after each. After the
-// last signal it waits without limit.
+// stop sends the signals in order, at most grace apart. It returns when the process has ended, however long that takes
+// after the last one.
 func (p *process) stop(grace time.Duration, signals ...os.Signal) {
 	for _, signal := range signals {
 		_ = p.cmd.Process.Signal(signal) // the process may already be gone

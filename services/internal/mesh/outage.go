@@ -10,11 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// outageLogDelay is how long requests must fail before it is logged. The loss of one node of a cluster passes sooner,
-// and lost connections are logged in any case.
+// outageLogDelay is how long requests must fail before a transient failure is logged. A cluster that loses a node
+// elects new leaders in less. Lost connections are logged in any case.
 const outageLogDelay = 15 * time.Second
 
-// notListedError means that a stream's list of consumers lacks one. It was deleted, or its leader is being elected.
+// notListedError means that a stream's list of consumers lacks a consumer. It was deleted, or its leader is being
+// elected.
 type notListedError struct{ stream, consumer, account string }
 
 func (e *notListedError) Error() string {
@@ -22,8 +23,8 @@ func (e *notListedError) Error() string {
 		e.stream, e.consumer, e.account)
 }
 
-// Outage decides whether a repeated operation should log its failure: once per outage, and not while the failure may
-// come from a leader election. The zero value is ready to use. Not safe for concurrent use.
+// Outage decides whether a repeated operation should log its failure: once per outage. A transient failure is logged
+// only after 15 s. The zero value is ready to use. Not safe for concurrent use.
 type Outage struct {
 	since  time.Time
 	logged bool
