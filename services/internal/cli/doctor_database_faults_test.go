@@ -54,7 +54,7 @@ func (r *doctorRig) databaseFaults() map[string]fault {
 			only:     "database",
 			settings: map[string]any{"slot": "held"},
 			command:  func(cmd *doctorCmd) { cmd.patience = time.Millisecond },
-			plant:    func() func() { return r.holdSlot("held") },
+			cause:    func() func() { return r.holdSlot("held") },
 			want:     []string{doctor.DatabaseSlot},
 			fix:      "pg_stat_activity",
 		},
@@ -62,21 +62,21 @@ func (r *doctorRig) databaseFaults() map[string]fault {
 			only:     "database",
 			settings: map[string]any{"slot": "idle"},
 			command:  func(cmd *doctorCmd) { cmd.patience = time.Millisecond },
-			plant: r.sql("SELECT pg_create_logical_replication_slot('idle', 'pgoutput')",
+			cause: r.sql("SELECT pg_create_logical_replication_slot('idle', 'pgoutput')",
 				"SELECT pg_drop_replication_slot('idle')"),
 			want: []string{doctor.DatabaseSlotUnread},
 		},
 		"a slot of another use": {
 			only:     "database",
 			settings: map[string]any{"slot": "decoding"},
-			plant: r.sql("SELECT pg_create_logical_replication_slot('decoding', 'test_decoding')",
+			cause: r.sql("SELECT pg_create_logical_replication_slot('decoding', 'test_decoding')",
 				"SELECT pg_drop_replication_slot('decoding')"),
 			want: []string{"database.replication"},
 			fix:  "DRIFTLESS_SLOT",
 		},
 		"slots of nobody": {
 			only: "database",
-			plant: r.sql(`SELECT pg_create_physical_replication_slot('left_over', true);
+			cause: r.sql(`SELECT pg_create_physical_replication_slot('left_over', true);
 				SELECT pg_logical_emit_message(false, 'x', repeat('x', 1048576)) FROM generate_series(1, 20)`,
 				"SELECT pg_drop_replication_slot('left_over')"),
 			want: []string{doctor.DatabaseForeignSlot},
@@ -91,7 +91,7 @@ func (r *doctorRig) databaseFaults() map[string]fault {
 		"a publication without a table": {
 			only:     "database",
 			settings: shop(),
-			plant: r.sql("ALTER PUBLICATION shop DROP TABLE shop.prices",
+			cause: r.sql("ALTER PUBLICATION shop DROP TABLE shop.prices",
 				"ALTER PUBLICATION shop ADD TABLE shop.prices"),
 			want: []string{"database.publication"},
 			fix:  `ALTER PUBLICATION "shop" ADD TABLE shop.prices;`,
@@ -99,7 +99,7 @@ func (r *doctorRig) databaseFaults() map[string]fault {
 		"a replica identity without the product": {
 			only:     "database",
 			settings: shop(),
-			plant: r.sql("ALTER TABLE shop.prices REPLICA IDENTITY DEFAULT",
+			cause: r.sql("ALTER TABLE shop.prices REPLICA IDENTITY DEFAULT",
 				"ALTER TABLE shop.prices REPLICA IDENTITY FULL"),
 			want: []string{"database.replica_identity"},
 			fix:  "ALTER TABLE shop.prices REPLICA IDENTITY FULL;",
@@ -107,7 +107,7 @@ func (r *doctorRig) databaseFaults() map[string]fault {
 		"row level security": {
 			only:     "database",
 			settings: with(shop(), map[string]any{"database_url": r.as("reader", "r")}),
-			plant: r.sql("ALTER TABLE shop.products ENABLE ROW LEVEL SECURITY",
+			cause: r.sql("ALTER TABLE shop.products ENABLE ROW LEVEL SECURITY",
 				"ALTER TABLE shop.products DISABLE ROW LEVEL SECURITY"),
 			want: []string{"database.row_security"},
 			fix:  `ALTER ROLE "reader" BYPASSRLS;`,
@@ -168,7 +168,7 @@ func (r *doctorRig) mappingFaults() map[string]fault {
 		"a product that Stripe refuses": {
 			only:     "mapping",
 			settings: shop(),
-			plant: r.sql("UPDATE shop.prices SET currency = 'euro!' WHERE id = 'mug-eur'",
+			cause: r.sql("UPDATE shop.prices SET currency = 'euro!' WHERE id = 'mug-eur'",
 				"UPDATE shop.prices SET currency = 'eur' WHERE id = 'mug-eur'"),
 			want: []string{"mapping.products"},
 		},

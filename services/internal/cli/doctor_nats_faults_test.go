@@ -13,7 +13,7 @@ import (
 
 func (r *doctorRig) natsFaults() map[string]fault {
 	js := r.admin.JetStream()
-	lazy := localtest.NATSConfig(r.t, "jetstream { store_dir: %q }", r.t.TempDir())
+	slowSync := localtest.NATSConfig(r.t, "jetstream { store_dir: %q }", r.t.TempDir())
 	update := func(stream string, change func(*jetstream.StreamConfig)) func() func() {
 		return func() func() {
 			s, err := js.Stream(r.t.Context(), stream)
@@ -43,19 +43,19 @@ func (r *doctorRig) natsFaults() map[string]fault {
 		},
 		"a stream that differs": {
 			only:  "nats",
-			plant: update(topology.StreamAdvisory, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }),
+			cause: update(topology.StreamAdvisory, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }),
 			want:  []string{doctor.NATSStream},
 			fix:   "driftless topology apply --account default",
 		},
 		"a bucket that differs": {
 			only:  "nats",
-			plant: update("KV_"+topology.BucketLink, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 }),
+			cause: update("KV_"+topology.BucketLink, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 }),
 			want:  []string{doctor.NATSBucket},
 			fix:   "driftless topology apply --account default",
 		},
 		"a consumer that differs": {
 			only: "nats",
-			plant: func() func() {
+			cause: func() func() {
 				c, err := js.Consumer(r.t.Context(), topology.StreamRetry, topology.PushRetry.Durable("default"))
 				require.NoError(r.t, err)
 				cfg := c.CachedInfo().Config
@@ -69,7 +69,7 @@ func (r *doctorRig) natsFaults() map[string]fault {
 		},
 		"a server that syncs every two minutes": {
 			only:    "nats",
-			command: func(cmd *doctorCmd) { cmd.Monitors = []string{monitor(r.t, lazy)} },
+			command: func(cmd *doctorCmd) { cmd.Monitors = []string{monitor(r.t, slowSync)} },
 			want:    []string{doctor.NATSSync},
 			fix:     "sync_interval: always",
 		},

@@ -221,7 +221,7 @@ func buildInfo(version string) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// fault is something wrong, planted in the mesh or in the settings of doctor.
+// fault is something wrong in the mesh or in the settings of doctor.
 type fault struct {
 	// only are the checks that are made.
 	only string
@@ -229,8 +229,8 @@ type fault struct {
 	settings map[string]any
 	// command changes the flags.
 	command func(*doctorCmd)
-	// plant makes the fault, and returns what ends it; nil makes none.
-	plant func() (end func())
+	// cause makes the fault, and returns a function that ends it. Nil if the settings or the flags are the fault.
+	cause func() (undo func())
 	// want are the ids that are found, and no others.
 	want []string
 	// fix is a part of the fix of one of the findings.
@@ -240,9 +240,9 @@ type fault struct {
 // look runs doctor with the fault.
 func (r *doctorRig) look(t *testing.T, f fault) doctor.Report {
 	t.Helper()
-	if f.plant != nil {
-		if end := f.plant(); end != nil {
-			defer end()
+	if f.cause != nil {
+		if undo := f.cause(); undo != nil {
+			defer undo()
 		}
 	}
 	settings := maps.Clone(r.settings)
@@ -268,7 +268,7 @@ func (r *doctorRig) look(t *testing.T, f fault) doctor.Report {
 	return report
 }
 
-// sql returns a plant that runs a statement, and one that undoes it.
+// sql returns a cause that runs a statement. Its end runs undo.
 func (r *doctorRig) sql(do, undo string) func() func() {
 	return func() func() {
 		require.NoError(r.t, r.exec(do))
@@ -303,7 +303,7 @@ func execIn(t testing.TB, database, statement string) {
 	require.NoError(t, err)
 }
 
-// forbid returns a plant that makes the simulator apply a fault.
+// forbid returns a cause that makes the simulator apply a fault.
 func (r *doctorRig) forbid(f stripesim.Fault) func() func() {
 	return func() func() {
 		_, err := r.sim.AddFault(r.t.Context(), f)

@@ -26,7 +26,7 @@ func (r *doctorRig) stripeFaults() map[string]fault {
 		"a publishable key": {only: "stripe", settings: key("pk_test_1"), want: []string{doctor.StripeKey}},
 		"a revoked key": {
 			only:  "stripe",
-			plant: r.forbid(stripesim.Fault{Kind: stripesim.FaultKeyRevoked}),
+			cause: r.forbid(stripesim.Fault{Kind: stripesim.FaultKeyRevoked}),
 			want:  []string{doctor.StripeKey},
 		},
 		"a key of the other mode": {
@@ -38,13 +38,13 @@ func (r *doctorRig) stripeFaults() map[string]fault {
 			want:     []string{doctor.StripeVersion},
 		},
 		"a key that may not read products": {
-			only: "stripe", plant: forbidden("/v1/products"), want: []string{doctor.StripeReadProducts},
+			only: "stripe", cause: forbidden("/v1/products"), want: []string{doctor.StripeReadProducts},
 		},
 		"a key that may not read prices": {
-			only: "stripe", plant: forbidden("/v1/prices"), want: []string{doctor.StripeReadPrices},
+			only: "stripe", cause: forbidden("/v1/prices"), want: []string{doctor.StripeReadPrices},
 		},
 		"a key that may not read events": {
-			only: "stripe", plant: forbidden("/v1/events"), want: []string{doctor.StripeReadEvents},
+			only: "stripe", cause: forbidden("/v1/events"), want: []string{doctor.StripeReadEvents},
 		},
 		"a key that may only read": {
 			only:     "stripe",
@@ -78,21 +78,21 @@ func (r *doctorRig) webhookFaults() map[string]fault {
 		},
 		"a disabled endpoint": {
 			only: "stripe", settings: empty, want: []string{doctor.StripeWebhookStatus},
-			plant: at(stripeapi.NewEndpoint{}, "disabled=true"), fix: "driftless webhook create http",
+			cause: at(stripeapi.NewEndpoint{}, "disabled=true"), fix: "driftless webhook create http",
 		},
 		"an endpoint without all events": {
 			only: "stripe", settings: empty, want: []string{doctor.StripeWebhookEvents},
-			plant: at(stripeapi.NewEndpoint{}, "enabled_events[0]=product.created"),
+			cause: at(stripeapi.NewEndpoint{}, "enabled_events[0]=product.created"),
 			fix:   "driftless webhook create http",
 		},
 		"an endpoint with another path": {
 			only: "stripe.webhook_url", settings: empty, want: []string{doctor.StripeWebhookURL},
-			plant: at(stripeapi.NewEndpoint{URL: r.url(topology.Pull) + "/hook"}, ""), fix: "/stripe/webhook",
+			cause: at(stripeapi.NewEndpoint{URL: r.url(topology.Pull) + "/hook"}, ""), fix: "/stripe/webhook",
 		},
 		"an endpoint with another version": {
 			only: "stripe", settings: empty, want: []string{doctor.StripeWebhookVersion},
 			fix: "driftless webhook rotate we_",
-			plant: func() func() {
+			cause: func() func() {
 				postForm(r.t, r.empty+"/v1/webhook_endpoints",
 					"api_version=2020-08-27&enabled_events[0]=*&url="+r.url(topology.Pull)+"/stripe/webhook")
 				return func() { deleteEndpoints(r.t, r.empty) }
@@ -106,7 +106,7 @@ func (r *doctorRig) webhookFaults() map[string]fault {
 		"an event that is not delivered": {
 			only: "stripe.webhook_delivery", settings: empty, want: []string{doctor.StripeWebhookDelivery},
 			command: func(cmd *doctorCmd) { cmd.now = func() time.Time { return time.Now().Add(11 * time.Minute) } },
-			plant: func() func() {
+			cause: func() func() {
 				r.createEndpoint(r.empty, stripeapi.NewEndpoint{URL: "http://" + closedPort + "/stripe/webhook"})
 				_, err := stripesim.Admin{BaseURL: r.empty}.CreateProduct(r.t.Context(),
 					map[string][]string{"name": {"Mug"}})

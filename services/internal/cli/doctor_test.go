@@ -38,7 +38,7 @@ func TestDoctor_FindsPlantedFaults(t *testing.T) { //nolint:tparallel // one fau
 	require.Empty(t, own.Findings)
 	require.Empty(t, own.NotLooked)
 
-	planted := map[string]bool{}
+	foundIDs := map[string]bool{}
 	for _, group := range []map[string]fault{
 		r.settingFaults(), r.databaseFaults(), r.mappingFaults(), r.ledgerFaults(), r.natsFaults(), r.stripeFaults(),
 		r.webhookFaults(), r.clockFaults(), r.serviceFaults(),
@@ -49,7 +49,7 @@ func TestDoctor_FindsPlantedFaults(t *testing.T) { //nolint:tparallel // one fau
 				var found []string
 				fixes := ""
 				for _, finding := range report.Findings {
-					planted[finding.ID] = true
+					foundIDs[finding.ID] = true
 					found = append(found, finding.ID)
 					fixes += finding.Fix + "\n"
 					require.NotEmpty(t, finding.Why)
@@ -65,8 +65,8 @@ func TestDoctor_FindsPlantedFaults(t *testing.T) { //nolint:tparallel // one fau
 			})
 		}
 	}
-	require.GreaterOrEqual(t, len(planted), 25)
-	t.Logf("%d of %d checks found a planted fault", len(planted), len(doctor.Checks()))
+	require.GreaterOrEqual(t, len(foundIDs), 25)
+	t.Logf("%d of %d checks found a fault", len(foundIDs), len(doctor.Checks()))
 
 	r.requireUnseenProcess(t)
 	r.requirePause(t)
@@ -148,7 +148,7 @@ func (r *doctorRig) clockFaults() map[string]fault {
 	}
 }
 
-// announce plants the record of another process of push, and returns what removes it.
+// announce returns a cause that stores the record of another process of push. Its end removes the record.
 func (r *doctorRig) announce(p *meshv1.Process) func() func() {
 	return func() func() {
 		p.Service, p.Account, p.Instance, p.Host, p.Pid = topology.Push, "default", "planted", "host-b", 7
@@ -168,7 +168,7 @@ func (r *doctorRig) serviceFaults() map[string]fault {
 	return map[string]fault{
 		"a service that does not run": {
 			only: "services",
-			plant: func() func() {
+			cause: func() func() {
 				r.stop(topology.Push)
 				return func() { r.launch(topology.Push, "") }
 			},
@@ -176,7 +176,7 @@ func (r *doctorRig) serviceFaults() map[string]fault {
 		},
 		"a service that is not ready": {
 			only: "services.ready",
-			plant: func() func() {
+			cause: func() func() {
 				ready := r.url(topology.Pull) + "/readyz"
 				require.NoError(r.t, r.admin.JetStream().DeleteConsumer(r.t.Context(), topology.StreamCommand,
 					topology.PullCommand.Durable("default")))
@@ -191,13 +191,13 @@ func (r *doctorRig) serviceFaults() map[string]fault {
 		},
 		"another version of a replica": {
 			only:  "services.version,services.lost",
-			plant: r.announce(&meshv1.Process{Version: "0.0.1", Interval: durationpb.New(time.Hour)}),
+			cause: r.announce(&meshv1.Process{Version: "0.0.1", Interval: durationpb.New(time.Hour)}),
 			want:  []string{doctor.ServicesVersion},
 			fix:   "bring every process to one version",
 		},
 		"a replica that was killed": {
 			only: "services.version,services.lost",
-			plant: r.announce(&meshv1.Process{
+			cause: r.announce(&meshv1.Process{
 				Version:  service.Version(),
 				Interval: durationpb.New(time.Nanosecond),
 			}),

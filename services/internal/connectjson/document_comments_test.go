@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// contracts is the folder of the contracts.
+// contracts is the folder of the .proto files.
 const contracts = "../../../proto"
 
 var (
@@ -21,8 +21,8 @@ var (
 	valueLine   = regexp.MustCompile(`^(\w+) = \d+`)
 )
 
-// comments returns the comments of the contracts by the full name of what they are about. The generated Go code has
-// none. Contracts are formatted by buf, so a name and its comment are on lines of their own.
+// comments returns the comments of the contracts, by the full name of the message, field, call or value. The generated
+// Go code has no comments. Contracts are formatted by buf, so a name and its comment are on lines of their own.
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -1,5 +1,6 @@
 package schemas
 
+// chinook returns what Stripe must have for Chinook: albums as products, with a price for each track.
 func chinook(t *tables, _ string) Catalog {
 	want := Catalog{}
 	artists, genres := by(t.all("artist"), "artist_id"), by(t.all("genre"), "genre_id")

@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// lago returns what Stripe must have for Lago: plans of one tenant as products, with charges as prices.
 func lago(t *tables, account string) Catalog {
 	want := Catalog{}
 	organizations, features := by(t.all("organizations"), "id"), by(t.all("features"), "id")

@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// medusa returns what Stripe must have for Medusa: products whose prices are three joins away, in many currencies.
 func medusa(t *tables, _ string) Catalog {
 	want := Catalog{}
 	types, categories := by(t.all("product_type"), "id"), by(t.all("product_category"), "id")

@@ -1,5 +1,6 @@
 package schemas
 
+// northwind returns what Stripe must have for Northwind: products with floating-point prices and lookup tables.
 func northwind(t *tables, _ string) Catalog {
 	want := Catalog{}
 	categories, suppliers := by(t.all("categories"), "category_id"), by(t.all("suppliers"), "supplier_id")

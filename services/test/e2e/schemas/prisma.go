@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// prisma returns what Stripe must have for Prisma: products with names in mixed case, enumerations and arrays.
 func prisma(t *tables, _ string) Catalog {
 	want := Catalog{}
 	brands, taxes, tags := by(t.all(`"Brand"`), "id"), by(t.all(`"TaxClass"`), "id"), by(t.all(`"Tag"`), "id")

@@ -1,5 +1,6 @@
 package schemas
 
+// saleor returns what Stripe must have for Saleor: variants as products, with channels and a tree of categories.
 func saleor(t *tables, _ string) Catalog {
 	want := Catalog{}
 	products, variants := by(t.all("product_product"), "id"), by(t.all("product_productvariant"), "id")

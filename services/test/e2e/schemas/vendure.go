@@ -1,5 +1,7 @@
 package schemas
 
+// vendure returns what Stripe must have for Vendure: variants as products, with translations and soft
+// deletion in two tables.
 func vendure(t *tables, _ string) Catalog {
 	want := Catalog{}
 	products, taxes := by(t.all("product"), "id"), by(t.all("tax_category"), "id")

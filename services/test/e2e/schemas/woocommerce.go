@@ -5,6 +5,7 @@ import (
 	"strings"
 )
 
+// woocommerce returns what Stripe must have for WooCommerce: posts as products, with attributes as rows.
 func woocommerce(t *tables, _ string) Catalog {
 	want := Catalog{}
 	posts, terms := by(t.all("wp_posts"), "ID"), by(t.all("wp_terms"), "term_id")
