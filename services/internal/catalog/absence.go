@@ -51,14 +51,14 @@ func withoutAbsenceMark(p *catalogv1.Product) *catalogv1.Product {
 // findReturning finds the catalog's prices that have no active price in Stripe because Driftless archived them.
 func (d *differ) findReturning() {
 	d.returning = map[string]bool{}
-	for _, held := range d.observedPrices {
-		if p := held.GetPrice(); p.GetId() != "" && priceHasAbsenceMark(p) && !p.GetActive() {
+	for _, inStripe := range d.observedPrices {
+		if p := inStripe.GetPrice(); p.GetId() != "" && priceHasAbsenceMark(p) && !p.GetActive() {
 			d.returning[p.GetId()] = true
 		}
 	}
-	for _, held := range d.observedPrices {
-		if held.GetPrice().GetActive() {
-			delete(d.returning, held.GetPrice().GetId())
+	for _, inStripe := range d.observedPrices {
+		if inStripe.GetPrice().GetActive() {
+			delete(d.returning, inStripe.GetPrice().GetId())
 		}
 	}
 }
@@ -74,10 +74,10 @@ func absenceMarkSetting(metadata map[string]string, value string) []setting {
 
 // priceMarkChange returns the change of the mark of a price that is archived. It sets the mark if the catalog no longer
 // has the price, and clears it if another price replaces this one.
-func (d *differ) priceMarkChange(held *catalogv1.ObservedPrice) []setting {
-	have := held.GetPrice()
+func (d *differ) priceMarkChange(inStripe *catalogv1.ObservedPrice) []setting {
+	have := inStripe.GetPrice()
 	switch {
-	case d.wantedPrice(have.GetId()) == nil && held.GetStripeId() == d.have.GetDefaultPrice():
+	case d.wantedPrice(have.GetId()) == nil && inStripe.GetStripeId() == d.have.GetDefaultPrice():
 		return absenceMarkSetting(have.GetMetadata(), absenceDefaultMark)
 	case d.wantedPrice(have.GetId()) == nil:
 		return absenceMarkSetting(have.GetMetadata(), absenceMark)
@@ -104,30 +104,30 @@ func (d *differ) productMarkChange() []setting {
 // clearStaleMark clears the mark of an archived price that is back in the catalog, if another price represents it or if
 // the catalog wants it archived. This step comes last: until the other price is active, the mark records that one must
 // be.
-func (d *differ) clearStaleMark(held *catalogv1.ObservedPrice, taken map[string]bool) {
-	want := d.wantedPrice(held.GetPrice().GetId())
-	if want == nil || !priceHasAbsenceMark(held.GetPrice()) {
+func (d *differ) clearStaleMark(inStripe *catalogv1.ObservedPrice, taken map[string]bool) {
+	want := d.wantedPrice(inStripe.GetPrice().GetId())
+	if want == nil || !priceHasAbsenceMark(inStripe.GetPrice()) {
 		return
 	}
 	stays := !d.managed("prices.active") && !d.leaveUnmanaged(want).GetActive() && d.returning[want.GetId()]
-	if taken[held.GetStripeId()] && !d.restoresDefault(held) || stays {
+	if taken[inStripe.GetStripeId()] && !d.restoresDefault(inStripe) || stays {
 		return
 	}
-	d.archivePrices = append(d.archivePrices, d.priceStep(held, []setting{absenceCleared}))
+	d.archivePrices = append(d.archivePrices, d.priceStep(inStripe, []setting{absenceCleared}))
 }
 
-// restoresDefault reports whether a held price was the default of a product that now has none because Driftless cleared
-// it.
-func (d *differ) restoresDefault(held *catalogv1.ObservedPrice) bool {
-	wasDefault := held.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
+// restoresDefault reports whether a price in Stripe was the default of a product that now has none because Driftless
+// cleared it.
+func (d *differ) restoresDefault(inStripe *catalogv1.ObservedPrice) bool {
+	wasDefault := inStripe.GetPrice().GetMetadata()[AbsenceMarker] == absenceDefaultMark
 	return wasDefault && !d.managed("default_price") && d.have.GetDefaultPrice() == ""
 }
 
 // formerDefault returns the catalog's id of the price that becomes the product's default again, empty if there is none.
 func (d *differ) formerDefault() string {
-	i := slices.IndexFunc(d.observedPrices, func(held *catalogv1.ObservedPrice) bool {
-		_, onSale := d.currentIDs[held.GetPrice().GetId()]
-		return onSale && d.restoresDefault(held)
+	i := slices.IndexFunc(d.observedPrices, func(inStripe *catalogv1.ObservedPrice) bool {
+		_, onSale := d.currentIDs[inStripe.GetPrice().GetId()]
+		return onSale && d.restoresDefault(inStripe)
 	})
 	if i < 0 {
 		return ""

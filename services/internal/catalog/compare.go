@@ -185,12 +185,12 @@ func (d *differ) wantedPrice(id string) *catalogv1.Price {
 }
 
 func (c *comparer) addCreatedPrice(id string) {
-	want, held := c.leaveUnmanaged(c.wantedPrice(id)), c.predecessor(id)
-	if held == nil || !held.GetPrice().GetActive() {
+	want, inStripe := c.leaveUnmanaged(c.wantedPrice(id)), c.predecessor(id)
+	if inStripe == nil || !inStripe.GetPrice().GetActive() {
 		c.add(Difference{Kind: Missing, Field: "prices." + id, Price: id, Catalog: describePrice(want)})
 		return
 	}
-	have := held.GetPrice()
+	have := inStripe.GetPrice()
 	structure := func(name, catalog, stripe string) {
 		c.add(Difference{
 			Kind:    PriceStructure,

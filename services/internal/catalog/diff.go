@@ -126,23 +126,23 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	}
 	if d.have != nil {
 		for _, p := range observed.GetPrices() {
-			held := &catalogv1.ObservedPrice{
+			inStripe := &catalogv1.ObservedPrice{
 				StripeId: p.GetStripeId(), Price: canonicalPrice(p.GetPrice()), Created: p.GetCreated(),
 				ManagedMetadata: p.GetManagedMetadata(), Changed: p.GetChanged(),
 				KeepUntil: p.GetKeepUntil(), ReplacedAt: p.GetReplacedAt(),
 			}
-			if id := held.GetStripeId(); d.wantedPrice(id) != nil {
+			if id := inStripe.GetStripeId(); d.wantedPrice(id) != nil {
 				// The price was imported: see Import. If it has a mark, that is a copy of another price's mark.
-				held.Price.Id = id
+				inStripe.Price.Id = id
 			}
-			d.observedPrices = append(d.observedPrices, held)
+			d.observedPrices = append(d.observedPrices, inStripe)
 		}
 		d.findArchivedCurrent()
 		slices.SortFunc(d.observedPrices, d.comparePreference)
-		for _, held := range d.observedPrices {
-			want := d.wantedPrice(held.GetPrice().GetId())
-			if want.GetRecurring() != nil && held.GetPrice().GetRecurring() != nil {
-				fillLenient("recurring", want.GetRecurring(), held.GetPrice().GetRecurring())
+		for _, inStripe := range d.observedPrices {
+			want := d.wantedPrice(inStripe.GetPrice().GetId())
+			if want.GetRecurring() != nil && inStripe.GetPrice().GetRecurring() != nil {
+				fillLenient("recurring", want.GetRecurring(), inStripe.GetPrice().GetRecurring())
 			}
 		}
 		d.findReturning()
@@ -151,8 +151,8 @@ func newDiffer(desired *catalogv1.ProductChange, observed *catalogv1.Observed) *
 	return d
 }
 
-// comparePreference orders held prices. If several could represent a catalog price, the first does. Active ones come
-// first, then those that another price has replaced, the latest first. Then come the default price and the oldest.
+// comparePreference orders prices in Stripe. If several could represent a catalog price, the first does. Active ones
+// come first, then those that another price has replaced, the latest first. Then come the default price and the oldest.
 // Stripe's times have whole seconds: of two active prices of one second, the one with the catalog's lookup key comes
 // first, since the other one is a copy without it. Among archived prices, the latest created one was probably archived
 // last.
@@ -189,53 +189,56 @@ func (d *differ) diffPrices() {
 			// An archived price sells nothing. Its other fields can wait until the catalog wants the price again.
 			continue
 		}
-		held := d.matchingPrice(want)
-		if before := d.replacing(want, held); before != nil {
+		inStripe := d.matchingPrice(want)
+		if before := d.replacing(want, inStripe); before != nil {
 			d.replaced[before.GetStripeId()] = true
 		}
-		if held == nil {
+		if inStripe == nil {
 			d.currentIDs[want.GetId()] = ""
 			d.createPrice(want)
 			continue
 		}
-		d.currentIDs[want.GetId()] = held.GetStripeId()
-		taken[held.GetStripeId()] = true
-		d.updatePrice(want, held)
+		d.currentIDs[want.GetId()] = inStripe.GetStripeId()
+		taken[inStripe.GetStripeId()] = true
+		d.updatePrice(want, inStripe)
 	}
-	for _, held := range d.observedPrices {
-		id := held.GetPrice().GetId()
-		if id == "" || !held.GetPrice().GetActive() || taken[held.GetStripeId()] {
-			d.clearStaleMark(held, taken)
+	for _, inStripe := range d.observedPrices {
+		id := inStripe.GetPrice().GetId()
+		if id == "" || !inStripe.GetPrice().GetActive() || taken[inStripe.GetStripeId()] {
+			d.clearStaleMark(inStripe, taken)
 			continue
 		}
-		d.retiredIDs[held.GetStripeId()] = id
-		if _, onSale := d.currentIDs[id]; onSale && d.keeps && IsKept(held) {
-			d.kept[held.GetStripeId()] = true
+		d.retiredIDs[inStripe.GetStripeId()] = id
+		if _, onSale := d.currentIDs[id]; onSale && d.keeps && IsKept(inStripe) {
+			d.kept[inStripe.GetStripeId()] = true
 			continue
 		}
-		d.archive(held)
+		d.archive(inStripe)
 	}
 }
 
-func (d *differ) archive(held *catalogv1.ObservedPrice) {
+func (d *differ) archive(inStripe *catalogv1.ObservedPrice) {
 	d.archivePrices = append(d.archivePrices,
-		d.priceStep(held, append(textSettings("active", "false"), d.priceMarkChange(held)...)))
+		d.priceStep(inStripe, append(textSettings("active", "false"), d.priceMarkChange(inStripe)...)))
 }
 
-// priceStep returns a step that changes only the given settings of a held price.
-func (d *differ) priceStep(held *catalogv1.ObservedPrice, settings []setting) draft {
+// priceStep returns a step that changes only the given settings of a price in Stripe.
+func (d *differ) priceStep(inStripe *catalogv1.ObservedPrice, settings []setting) draft {
 	return newDraft(Step{
-		Kind: UpdatePrice, ProductID: d.productID, PriceID: held.GetPrice().GetId(), StripePriceID: held.GetStripeId(),
-		ManagedMetadata: held.GetManagedMetadata(),
+		Kind:            UpdatePrice,
+		ProductID:       d.productID,
+		PriceID:         inStripe.GetPrice().GetId(),
+		StripePriceID:   inStripe.GetStripeId(),
+		ManagedMetadata: inStripe.GetManagedMetadata(),
 	}, settings)
 }
 
-// matchingPrice returns the held price that can represent a wanted one, or nil. It carries the wanted id, and equals
-// the wanted price in all fields that Stripe never changes.
+// matchingPrice returns the price in Stripe that can represent a wanted one, or nil. It carries the wanted id, and
+// equals the wanted price in all fields that Stripe never changes.
 func (d *differ) matchingPrice(want *catalogv1.Price) *catalogv1.ObservedPrice {
-	for _, held := range d.observedPrices {
-		if held.GetPrice().GetId() == want.GetId() && d.fits(held.GetPrice(), want) {
-			return held
+	for _, inStripe := range d.observedPrices {
+		if inStripe.GetPrice().GetId() == want.GetId() && d.fits(inStripe.GetPrice(), want) {
+			return inStripe
 		}
 	}
 	return nil
@@ -245,7 +248,7 @@ func (d *differ) fits(have, want *catalogv1.Price) bool {
 	return len(d.immutableDifferences(have, want)) == 0
 }
 
-// immutableDifferences returns the fields that keep a held price from ever becoming the wanted one.
+// immutableDifferences returns the fields that keep a price in Stripe from ever becoming the wanted one.
 func (d *differ) immutableDifferences(have, want *catalogv1.Price) (fields []string) {
 	if have.GetRecurring() != nil && want.GetRecurring() != nil {
 		fillLenient("recurring", have.GetRecurring(), want.GetRecurring())
@@ -311,8 +314,8 @@ func (d *differ) createPrice(want *catalogv1.Price) {
 	}, unifyAmounts(settings, want)))
 }
 
-func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPrice) {
-	have := held.GetPrice()
+func (d *differ) updatePrice(want *catalogv1.Price, inStripe *catalogv1.ObservedPrice) {
+	have := inStripe.GetPrice()
 	var settings []setting
 	if !have.GetActive() {
 		settings = append(settings, newSetting("true", "active"))
@@ -340,16 +343,17 @@ func (d *differ) updatePrice(want *catalogv1.Price, held *catalogv1.ObservedPric
 	// Metadata that others manage is that of the price that represents want now. Another price that goes on sale again
 	// in its place takes it over, and keeps its own keys.
 	metadata, managed := priceMetadata(want), d.managed("prices.metadata")
-	settings = append(settings, metadataChanges(metadata, have.GetMetadata(), held.GetManagedMetadata(), managed)...)
-	if priceHasAbsenceMark(have) && !d.restoresDefault(held) {
+	settings = append(settings,
+		metadataChanges(metadata, have.GetMetadata(), inStripe.GetManagedMetadata(), managed)...)
+	if priceHasAbsenceMark(have) && !d.restoresDefault(inStripe) {
 		settings = append(settings, absenceCleared)
 	}
 	if len(settings) == 0 {
 		return
 	}
 	d.keepPrices = append(d.keepPrices, newDraft(Step{
-		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: held.GetStripeId(),
-		ManagedMetadata: managedAfter(metadata, held.GetManagedMetadata(), managed),
+		Kind: UpdatePrice, ProductID: d.productID, PriceID: want.GetId(), StripePriceID: inStripe.GetStripeId(),
+		ManagedMetadata: managedAfter(metadata, inStripe.GetManagedMetadata(), managed),
 	}, settings))
 }
 

@@ -94,7 +94,7 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	require.Equal(t, "max", params["recurring[aggregate_usage]"])
 	require.Equal(t, "14", params["recurring[trial_period_days]"])
 
-	held := func(r *catalogv1.Recurring) *catalogv1.Observed {
+	inStripe := func(r *catalogv1.Recurring) *catalogv1.Observed {
 		return &catalogv1.Observed{
 			Product: &catalogv1.Product{Id: "pro", Name: "Pro", Active: new(true)},
 			Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: &catalogv1.Price{
@@ -143,7 +143,7 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var found string
-			for _, d := range catalog.Compare(change(c.want), held(c.have)) {
+			for _, d := range catalog.Compare(change(c.want), inStripe(c.have)) {
 				require.Equal(t, catalog.PriceStructure, d.Kind)
 				require.Equal(t, "prices.a.recurring", d.Field)
 				found = d.Stripe + " -> " + d.Catalog
@@ -156,7 +156,7 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	params = map[string]string{}
 	dearer := change(monthly("metered", nil, nil))
 	dearer.Product.Prices[0].UnitAmount = "1200"
-	for _, s := range catalog.Diff(dearer, held(monthly("metered", new("max"), new(uint32(14))))) {
+	for _, s := range catalog.Diff(dearer, inStripe(monthly("metered", new("max"), new(uint32(14))))) {
 		for _, p := range s.Params {
 			params[p.Name] = p.Value
 		}
@@ -164,7 +164,7 @@ func TestDiff_WritesEachPartOfAStructure(t *testing.T) {
 	require.Equal(t, "max", params["recurring[aggregate_usage]"])
 	require.Equal(t, "14", params["recurring[trial_period_days]"])
 	for _, s := range catalog.Diff(change(monthly("licensed", nil, nil)),
-		held(monthly("metered", new("max"), new(uint32(14))))) {
+		inStripe(monthly("metered", new("max"), new(uint32(14))))) {
 		_, sent := s.Param("recurring[aggregate_usage]")
 		require.False(t, sent, "a licensed price has none")
 	}

@@ -39,14 +39,14 @@ func ExtraPrices(desired *catalogv1.ProductChange, observed *catalogv1.Observed)
 	if !d.isImported() {
 		return nil
 	}
-	for _, held := range d.observedPrices {
-		if held.GetPrice().GetId() == "" && held.GetPrice().GetActive() {
-			id := held.GetStripeId()
+	for _, inStripe := range d.observedPrices {
+		if inStripe.GetPrice().GetId() == "" && inStripe.GetPrice().GetActive() {
+			id := inStripe.GetStripeId()
 			extra = append(extra, Difference{
 				Kind:   Extra,
 				Field:  "prices." + id,
 				Price:  id,
-				Stripe: describePrice(held.GetPrice()),
+				Stripe: describePrice(inStripe.GetPrice()),
 			})
 		}
 	}
@@ -64,8 +64,8 @@ func (d *differ) isImported() bool {
 // hasForeignDefault reports whether the catalog of an imported product does not have Stripe's default price. If the
 // catalog then wants no default price, it only does not know this price yet.
 func (d *differ) hasForeignDefault() bool {
-	held := d.have.GetDefaultPrice()
-	return held != "" && d.isImported() && d.priceName(held) == held && d.wantedPrice(held) == nil
+	inStripe := d.have.GetDefaultPrice()
+	return inStripe != "" && d.isImported() && d.priceName(inStripe) == inStripe && d.wantedPrice(inStripe) == nil
 }
 
 // RecordFound records in place that Stripe held a product, without Driftless's mark, before Driftless wrote it. Push
@@ -127,12 +127,12 @@ func Import(observed *catalogv1.Observed) *catalogv1.Product {
 	}
 	byDefault := p.GetDefaultPrice()
 	p.DefaultPrice = ""
-	for _, held := range observed.GetPrices() {
-		price := importPrice(held)
+	for _, inStripe := range observed.GetPrices() {
+		price := importPrice(inStripe)
 		if !price.GetActive() {
 			continue
 		}
-		if held.GetStripeId() == byDefault {
+		if inStripe.GetStripeId() == byDefault {
 			p.DefaultPrice = price.GetId()
 		}
 		p.Prices = append(p.GetPrices(), price)
@@ -140,14 +140,14 @@ func Import(observed *catalogv1.Observed) *catalogv1.Product {
 	return p
 }
 
-func importPrice(held *catalogv1.ObservedPrice) *catalogv1.Price {
-	price := CanonicalPrice(held.GetPrice())
+func importPrice(inStripe *catalogv1.ObservedPrice) *catalogv1.Price {
+	price := CanonicalPrice(inStripe.GetPrice())
 	for _, key := range ownKeys {
 		delete(price.Metadata, key)
 	}
 	delete(price.CurrencyOptions, price.GetCurrency())
 	if price.GetId() == "" {
-		price.Id = held.GetStripeId()
+		price.Id = inStripe.GetStripeId()
 	}
 	return price
 }

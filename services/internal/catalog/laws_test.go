@@ -206,9 +206,9 @@ func onSale(s *catalogtest.Stripe, change *catalogv1.ProductChange) []string {
 	o := s.Observed(productID)
 	ids := map[string]string{}
 	var out []string
-	for _, held := range o.GetPrices() {
-		p := catalog.CanonicalPrice(held.GetPrice())
-		ids[held.GetStripeId()] = cmp.Or(p.GetId(), held.GetStripeId())
+	for _, inStripe := range o.GetPrices() {
+		p := catalog.CanonicalPrice(inStripe.GetPrice())
+		ids[inStripe.GetStripeId()] = cmp.Or(p.GetId(), inStripe.GetStripeId())
 		if p.GetActive() && p.GetId() != "" {
 			keepKeys(p.GetMetadata(), wanted(change, p.GetId()).GetMetadata())
 			keepLenient(p.GetRecurring(), wanted(change, p.GetId()).GetRecurring())

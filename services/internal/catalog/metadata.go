@@ -48,7 +48,7 @@ func metadataChanges(want, have map[string]string, managed []string, remove bool
 	}
 	for _, k := range managed {
 		_, wanted := want[k]
-		if _, held := have[k]; held && !wanted && k != AbsenceMarker {
+		if _, exists := have[k]; exists && !wanted && k != AbsenceMarker {
 			out = append(out, newSetting("", "metadata", k))
 		}
 	}

@@ -377,9 +377,9 @@ func ManageMetadata(o *catalogv1.Observed, desired *catalogv1.ProductChange) {
 		if prices {
 			metadata = priceMetadata(want)
 		}
-		for _, held := range o.GetPrices() {
-			if held.GetPrice().GetId() == want.GetId() {
-				held.ManagedMetadata = union(held.GetManagedMetadata(), metadata)
+		for _, inStripe := range o.GetPrices() {
+			if inStripe.GetPrice().GetId() == want.GetId() {
+				inStripe.ManagedMetadata = union(inStripe.GetManagedMetadata(), metadata)
 			}
 		}
 	}

@@ -94,11 +94,11 @@ func TestObserve_AnyOrderAndFetchEndInTruth(t *testing.T) {
 		product, prices := s.Whole(productID)
 		prices = rapid.Permutation(prices).Draw(t, "prices as listed")
 		catalog.ObserveAll(o, product, prices)
-		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(trueState(s), recorded(o), protocmp.Transform()))
 
 		seen := proto.CloneOf(o)
 		require.False(t, catalog.ObserveAll(o, product, prices), "a second read of the same state changed something")
-		require.Empty(t, gocmp.Diff(held(seen), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(recorded(seen), recorded(o), protocmp.Transform()))
 	})
 }
 
@@ -118,11 +118,11 @@ func trueState(s *catalogtest.Stripe) *catalogv1.Observed {
 	o := &catalogv1.Observed{ProductId: productID}
 	product, prices := s.Whole(productID)
 	catalog.ObserveAll(o, product, prices)
-	return held(o)
+	return recorded(o)
 }
 
-// held returns the recorded objects without the times at which they were seen.
-func held(o *catalogv1.Observed) *catalogv1.Observed {
+// recorded returns the recorded objects without the times at which they were seen.
+func recorded(o *catalogv1.Observed) *catalogv1.Observed {
 	out := &catalogv1.Observed{ProductId: o.GetProductId(), Product: catalog.Canonical(o.GetProduct())}
 	for _, p := range o.GetPrices() {
 		out.Prices = append(out.Prices, &catalogv1.ObservedPrice{
@@ -147,7 +147,7 @@ func TestObserve_UnorderedModifiesNothing(t *testing.T) {
 			case catalog.Unordered:
 				require.Empty(t, gocmp.Diff(before, o, protocmp.Transform()))
 			case catalog.Unchanged:
-				require.Empty(t, gocmp.Diff(held(before), held(o), protocmp.Transform()))
+				require.Empty(t, gocmp.Diff(recorded(before), recorded(o), protocmp.Transform()))
 			case catalog.Applied:
 				require.NotEmpty(t, gocmp.Diff(before, o, protocmp.Transform()))
 			}
@@ -213,7 +213,7 @@ func TestObserve_AnswersEqualStripe(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
-		o := held(s.Observed(productID))
+		o := recorded(s.Observed(productID))
 		before := observedState(s, change)
 		if len(catalog.Diff(change, before)) > 0 && movesForeignKeys(catalog.Diff(change, before)) {
 			return // push itself records that a lookup key leaves another price
@@ -223,7 +223,7 @@ func TestObserve_AnswersEqualStripe(t *testing.T) {
 		for _, id := range s.PriceIDs(productID) {
 			catalog.ObservePrice(o, s.Price(id))
 		}
-		require.Empty(t, gocmp.Diff(trueState(s), held(o), protocmp.Transform()))
+		require.Empty(t, gocmp.Diff(trueState(s), recorded(o), protocmp.Transform()))
 	})
 }
 

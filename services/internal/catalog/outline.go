@@ -142,13 +142,13 @@ func (d *differ) outlinePrice(x Difference) Planned {
 	if want := d.wantedPrice(x.Price); want != nil && c.Verb != Archived {
 		c.After = FormatPrice(d.leaveUnmanaged(want))
 	}
-	if held := d.predecessor(x.Price); held != nil && c.Verb != Created {
-		c.Before = FormatPrice(held.GetPrice())
-		if c.Verb == Replaced && d.kept[held.GetStripeId()] {
-			c.KeptUntil = held.GetKeepUntil().AsTime()
+	if inStripe := d.predecessor(x.Price); inStripe != nil && c.Verb != Created {
+		c.Before = FormatPrice(inStripe.GetPrice())
+		if c.Verb == Replaced && d.kept[inStripe.GetStripeId()] {
+			c.KeptUntil = inStripe.GetKeepUntil().AsTime()
 		}
 		if c.Verb == Replaced || c.Verb == Archived {
-			c.Retired = []RetiredPrice{retired(held)}
+			c.Retired = []RetiredPrice{retired(inStripe)}
 		}
 	}
 	return c

@@ -188,7 +188,7 @@ func TestObservePrice_DisownsCopiedMark(t *testing.T) {
 	}}
 	original := listed(1, true, "mug-eur", "")
 	original.Price.LookupKey = "mug-eur"
-	held := func() *catalogv1.Observed {
+	inStripe := func() *catalogv1.Observed {
 		o := &catalogv1.Observed{ProductId: "mug", Version: 7, Found: true}
 		catalog.ObserveAll(o,
 			catalog.ProductSighting{
@@ -206,7 +206,7 @@ func TestObservePrice_DisownsCopiedMark(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := held()
+			o := inStripe()
 			for _, s := range sightings {
 				catalog.ObservePrice(o, s)
 			}

@@ -263,10 +263,10 @@ func (r *resolver) eachField(yield func(policyField)) {
 			r.observed.GetProductUpdated(), func() *map[string]string { return &product.Metadata }, yield)
 	}
 	for _, want := range r.want.GetPrices() {
-		held, field := r.predecessor(want.GetId()), "prices."+want.GetId()
+		inStripe, field := r.predecessor(want.GetId()), "prices."+want.GetId()
 		switch {
-		case want.GetActive() && (held == nil || !held.GetPrice().GetActive()) && slices.Contains(r.exceptions.Leave,
-			field):
+		case want.GetActive() && (inStripe == nil || !inStripe.GetPrice().GetActive()) &&
+			slices.Contains(r.exceptions.Leave, field):
 			price := priceByID(product, want.GetId())
 			yield(policyField{
 				kind:    Missing,
@@ -275,8 +275,8 @@ func (r *resolver) eachField(yield func(policyField)) {
 				catalog: describePrice(r.leaveUnmanaged(want)),
 				retain:  func() { price.Active = new(false) },
 			})
-		case held != nil:
-			r.eachPriceField(want, held, yield)
+		case inStripe != nil:
+			r.eachPriceField(want, inStripe, yield)
 		}
 	}
 	if rule := r.policy.Rule("default_price"); r.managed("default_price") && r.mayStay("default_price", rule) {
@@ -288,9 +288,9 @@ func (r *resolver) eachField(yield func(policyField)) {
 	}
 }
 
-func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.ObservedPrice, yield func(policyField)) {
-	id, have, price := want.GetId(), held.GetPrice(), priceByID(r.effective.GetProduct(), want.GetId())
-	at := cmp.Or(r.changedAt(held.GetStripeId()), held.GetCreated())
+func (r *resolver) eachPriceField(want *catalogv1.Price, inStripe *catalogv1.ObservedPrice, yield func(policyField)) {
+	id, have, price := want.GetId(), inStripe.GetPrice(), priceByID(r.effective.GetProduct(), want.GetId())
+	at := cmp.Or(r.changedAt(inStripe.GetStripeId()), inStripe.GetCreated())
 	one := func(name string, kind Kind) {
 		field, rule := priceField(id, name), r.policy.Rule("prices."+name)
 		if !r.managed("prices."+name) && !r.isReturning(name, id) || !r.mayStay(field, rule) {
@@ -336,7 +336,7 @@ func (r *resolver) eachPriceField(want *catalogv1.Price, held *catalogv1.Observe
 		}
 	}
 	if r.managed("prices.metadata") {
-		r.eachKey(id, want.GetMetadata(), have.GetMetadata(), held.GetManagedMetadata(), at,
+		r.eachKey(id, want.GetMetadata(), have.GetMetadata(), inStripe.GetManagedMetadata(), at,
 			func() *map[string]string { return &price.Metadata }, yield)
 	}
 }
@@ -373,9 +373,9 @@ func (r *resolver) eachKey(price string, want, have map[string]string, managed [
 			kind: FieldDiffers, name: field, price: price, rule: rule, catalog: want[key], stripe: have[key],
 			seenAt: at,
 			retain: func() {
-				value, held := have[key]
+				value, exists := have[key]
 				switch m := target(); {
-				case !held:
+				case !exists:
 					delete(*m, key)
 				case ours:
 					if *m == nil {

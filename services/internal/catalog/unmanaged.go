@@ -16,39 +16,39 @@ func (d *differ) leaveUnmanaged(want *catalogv1.Price) *catalogv1.Price {
 		return want
 	}
 	want = proto.CloneOf(want)
-	held, exists := d.representative(want.GetId())
+	inStripe, exists := d.representative(want.GetId())
 	if exists {
-		d.keepIdentity(want, held)
+		d.keepIdentity(want, inStripe)
 	}
-	want.Active = new(d.staysActive(want, held))
+	want.Active = new(d.staysActive(want, inStripe))
 	if !d.managed("prices.lookup_key") {
-		if want.LookupKey = held.GetLookupKey(); d.losesKey[want.GetId()] {
+		if want.LookupKey = inStripe.GetLookupKey(); d.losesKey[want.GetId()] {
 			want.LookupKey = ownLookupKey(want)
 		}
 	}
 	if !d.managed("prices.metadata") {
-		want.Metadata = maps.Clone(held.GetMetadata())
+		want.Metadata = maps.Clone(inStripe.GetMetadata())
 		for _, key := range ownKeys {
 			delete(want.Metadata, key)
 		}
 	}
 	for _, f := range priceTexts {
 		if !d.managed("prices." + f.name) {
-			copyField(want, held, f.name)
+			copyField(want, inStripe, f.name)
 		}
 	}
 	if !d.managed("prices.tax_behavior") {
-		want.TaxBehavior = held.GetTaxBehavior()
+		want.TaxBehavior = inStripe.GetTaxBehavior()
 	}
-	if !d.managed("prices.currency_options") && len(held.GetCurrencyOptions()) == 0 {
+	if !d.managed("prices.currency_options") && len(inStripe.GetCurrencyOptions()) == 0 {
 		want.CurrencyOptions = nil
 	}
 	return want
 }
 
-// representative returns the held price that represents a price of the catalog. If there is none, it returns the values
-// of a new price.
-func (d *differ) representative(id string) (held *catalogv1.Price, exists bool) {
+// representative returns the price in Stripe that represents a price of the catalog. If there is none, it returns the
+// values of a new price.
+func (d *differ) representative(id string) (inStripe *catalogv1.Price, exists bool) {
 	for _, h := range d.observedPrices {
 		// The first one represents the catalog's price: see comparePreference.
 		if h.GetPrice().GetId() == id {
@@ -58,12 +58,12 @@ func (d *differ) representative(id string) (held *catalogv1.Price, exists bool) 
 	return &catalogv1.Price{Active: new(true), TaxBehavior: "unspecified"}, false
 }
 
-// staysActive reports whether a wanted price is on sale. held represents it, or is a new price.
-func (d *differ) staysActive(want, held *catalogv1.Price) bool {
+// staysActive reports whether a wanted price is on sale. inStripe represents it, or is a new price.
+func (d *differ) staysActive(want, inStripe *catalogv1.Price) bool {
 	if d.managed("prices.active") || d.returning[want.GetId()] {
 		return want.GetActive()
 	}
-	return held.GetActive()
+	return inStripe.GetActive()
 }
 
 // ownLookupKey is the lookup key that a price of the catalog has if nobody gives it another one.
@@ -79,11 +79,11 @@ func (d *differ) findLosesKey() {
 	given := map[string]string{}
 	var takes []*catalogv1.Price
 	for _, want := range d.want.GetPrices() {
-		held, _ := d.representative(want.GetId())
-		if !d.staysActive(want, held) {
+		inStripe, _ := d.representative(want.GetId())
+		if !d.staysActive(want, inStripe) {
 			continue
 		}
-		if key := held.GetLookupKey(); key != "" {
+		if key := inStripe.GetLookupKey(); key != "" {
 			given[key] = want.GetId()
 		} else {
 			takes = append(takes, want)
@@ -103,30 +103,30 @@ func (d *differ) findLosesKey() {
 	}
 }
 
-// keepIdentity copies unmanaged fields that Stripe never changes from the held price to the wanted one, and its
+// keepIdentity copies unmanaged fields that Stripe never changes from the price in Stripe to the wanted one, and its
 // currency options, which must fit them. If the mixture would break Stripe's rules, the catalog's price is wanted
 // unchanged.
-func (d *differ) keepIdentity(want, held *catalogv1.Price) {
+func (d *differ) keepIdentity(want, inStripe *catalogv1.Price) {
 	mixed := proto.CloneOf(want)
 	for _, f := range priceTable {
 		if f.Fixed && !f.priced && !d.managed("prices."+f.Name) {
-			copyField(mixed, held, f.Name)
+			copyField(mixed, inStripe, f.Name)
 		}
 	}
 	// One of several fields contains the amount. The amount is unmanaged if Driftless manages neither the catalog's
 	// field nor Stripe's.
-	if !d.managesAmount(want) && !d.managesAmount(held) {
+	if !d.managesAmount(want) && !d.managesAmount(inStripe) {
 		for _, f := range priceTable {
 			if f.priced {
-				copyField(mixed, held, f.Name)
+				copyField(mixed, inStripe, f.Name)
 			}
 		}
 	}
-	if !d.managed("prices.tiers_mode") && len(mixed.GetTiers()) > 0 && held.GetTiersMode() != "" {
-		mixed.TiersMode = held.GetTiersMode()
+	if !d.managed("prices.tiers_mode") && len(mixed.GetTiers()) > 0 && inStripe.GetTiersMode() != "" {
+		mixed.TiersMode = inStripe.GetTiersMode()
 	}
 	if !d.managed("prices.currency_options") {
-		mixed.CurrencyOptions = maps.Clone(held.GetCurrencyOptions())
+		mixed.CurrencyOptions = maps.Clone(inStripe.GetCurrencyOptions())
 		delete(mixed.CurrencyOptions, mixed.GetCurrency())
 	}
 	v := &validator{}

@@ -51,8 +51,8 @@ func ApplyUndo(desired *catalogv1.ProductChange, observed *catalogv1.Observed,
 func (d *differ) copyStructure(p *catalogv1.Product, field string) bool {
 	for _, price := range p.GetPrices() {
 		name, ok := strings.CutPrefix(field, "prices."+price.GetId()+".")
-		held := d.predecessor(price.GetId())
-		if !ok || held == nil || !held.GetPrice().GetActive() {
+		inStripe := d.predecessor(price.GetId())
+		if !ok || inStripe == nil || !inStripe.GetPrice().GetActive() {
 			continue
 		}
 		name, _, _ = strings.Cut(name, ".")
@@ -64,7 +64,7 @@ func (d *differ) copyStructure(p *catalogv1.Product, field string) bool {
 		if _, ok := findField(priceTable, name); !ok {
 			continue
 		}
-		to, from := price.ProtoReflect(), CanonicalPrice(held.GetPrice()).ProtoReflect()
+		to, from := price.ProtoReflect(), CanonicalPrice(inStripe.GetPrice()).ProtoReflect()
 		for _, name := range names {
 			copyMessageField(to, from, to.Descriptor().Fields().ByName(protoreflect.Name(name)))
 		}
@@ -99,19 +99,19 @@ func (d *differ) copyFromStripe(p *catalogv1.Product, field string) bool {
 	}
 	for _, price := range p.GetPrices() {
 		name, ok := strings.CutPrefix(field, "prices."+price.GetId()+".")
-		held := d.predecessor(price.GetId())
-		if !ok || held == nil {
+		inStripe := d.predecessor(price.GetId())
+		if !ok || inStripe == nil {
 			continue
 		}
 		if currency, ok := strings.CutPrefix(name, "currency_options."); ok && currency != "" {
 			name = "currency_options"
 		}
 		if key, ok := strings.CutPrefix(name, "metadata."); ok {
-			price.Metadata = copyKey(price.GetMetadata(), held.GetPrice().GetMetadata(), key)
+			price.Metadata = copyKey(price.GetMetadata(), inStripe.GetPrice().GetMetadata(), key)
 			return true
 		}
 		if isPriceField(name) {
-			setPrice(price, name, held.GetPrice())
+			setPrice(price, name, inStripe.GetPrice())
 			return true
 		}
 	}

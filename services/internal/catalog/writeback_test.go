@@ -26,8 +26,8 @@ func TestApplyUndo_TakesWhatStripeNeverChanges(t *testing.T) {
 			Id: "mug-eur", Currency: "eur", UnitAmount: "1400", LookupKey: "mug-eur",
 			Recurring: &catalogv1.Recurring{Interval: "month"},
 		}
-		held := proto.CloneOf(price)
-		held.Active, held.Metadata = new(true), map[string]string{catalog.PriceMarker: "mug-eur"}
+		inStripe := proto.CloneOf(price)
+		inStripe.Active, inStripe.Metadata = new(true), map[string]string{catalog.PriceMarker: "mug-eur"}
 		edit(price)
 		desired := &catalogv1.ProductChange{
 			ProductId: "mug", Version: 2, Operation: catalogv1.Operation_OPERATION_UPSERT,
@@ -35,7 +35,7 @@ func TestApplyUndo_TakesWhatStripeNeverChanges(t *testing.T) {
 		}
 		observed := &catalogv1.Observed{
 			ProductId: "mug", Version: 1, Product: &catalogv1.Product{Id: "mug", Name: "Mug", Active: new(true)},
-			Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: held}},
+			Prices: []*catalogv1.ObservedPrice{{StripeId: "price_1", Price: inStripe}},
 		}
 		var fields []string
 		for _, d := range catalog.Compare(desired, observed) {

@@ -135,8 +135,8 @@ func (f *form) list(name, suffix string) []string {
 }
 
 // metadata merges by key, as Stripe does: an empty value removes the key, and an empty metadata removes all keys.
-func (f *form) metadata(held map[string]string) (map[string]string, error) {
-	out := maps.Clone(held)
+func (f *form) metadata(current map[string]string) (map[string]string, error) {
+	out := maps.Clone(current)
 	if out == nil {
 		out = map[string]string{}
 	}

@@ -115,15 +115,15 @@ func checkNewPrice(p *catalogv1.Price) error {
 }
 
 func (s *Stripe) updatePrice(id string, f *form) (string, error) {
-	held := s.price(id)
-	if held == nil {
+	current := s.price(id)
+	if current == nil {
 		return "", refuse("no such price: %s", id)
 	}
-	p := &price{proto.CloneOf(held.Price), held.id, held.product, held.created}
+	p := &price{proto.CloneOf(current.Price), current.id, current.product, current.created}
 	if err := s.writePrice(p, f); err != nil {
 		return "", err
 	}
-	held.Price = p.Price
+	current.Price = p.Price
 	return id, nil
 }
 

@@ -64,11 +64,11 @@ func (s *Stripe) defaultPrice(product string, f *form) (*price, error) {
 }
 
 func (s *Stripe) updateProduct(id string, f *form) (string, error) {
-	held := s.products[id]
-	if held == nil {
+	current := s.products[id]
+	if current == nil {
 		return "", refuse("no such product: %s", id)
 	}
-	p := proto.CloneOf(held.Product)
+	p := proto.CloneOf(current.Product)
 	if err := s.writeProduct(p, f); err != nil {
 		return "", err
 	}
