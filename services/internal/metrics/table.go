@@ -224,7 +224,7 @@ var (
 	RetriesWaiting = gauge("driftless.retry.waiting", "{product}", fromReconciliation,
 		"Products with a scheduled retry of push.")
 	RetryOldest = gauge("driftless.retry.oldest.age", "s", fromReconciliation,
-		"How long push has failed with the product that has failed longest, by why its latest pass failed; 0 if none fails. At most 200 scheduled retries are read.",
+		"How long push has failed with the product that has failed longest, by why its latest sync failed; 0 if none fails. At most 200 scheduled retries are read.",
 		Failure)
 	GuardHeld = gauge("driftless.guard.held", "{product}", fromReconciliation,
 		"Products whose change waits for `driftless approve`, by the rule that holds it. A product that several rules hold counts for each.",
