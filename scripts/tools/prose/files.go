@@ -237,7 +237,8 @@ func (c *checker) comments(text, mark string) {
 	for l := range strings.Lines(text) {
 		line++
 		trimmed := strings.TrimSpace(l)
-		if !strings.HasPrefix(trimmed, mark) || strings.HasPrefix(trimmed, "#!") || strings.HasPrefix(trimmed, "-- +goose") {
+		isDirective := strings.HasPrefix(trimmed, "#!") || strings.HasPrefix(trimmed, "-- +goose")
+		if !strings.HasPrefix(trimmed, mark) || isDirective {
 			c.block(group)
 			group = nil
 			continue
