@@ -17,7 +17,7 @@ func StripeID(o *catalogv1.Observed) string { return cmp.Or(o.GetStripeId(), o.G
 // the product in Stripe may belong to somebody who has not agreed.
 func IsManaged(o *catalogv1.Observed) bool { return o.GetVersion() > 0 || o.GetStripeId() != "" }
 
-// Adoption names the objects in Stripe that shall represent a product of the catalog and its prices.
+// Adoption names the objects in Stripe that are to represent a product of the catalog and its prices.
 type Adoption struct {
 	// StripeID is Stripe's id of the product.
 	StripeID string
@@ -70,9 +70,9 @@ func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, p
 	o.StripeId = a.StripeID
 	ObserveAll(o, product, prices)
 	for id, stripeID := range a.Prices {
-		for _, held := range o.GetPrices() {
-			if held.GetStripeId() == stripeID && held.GetPrice().GetId() == "" {
-				held.AdoptedAs, held.Price.Id = id, id
+		for _, inStripe := range o.GetPrices() {
+			if inStripe.GetStripeId() == stripeID && inStripe.GetPrice().GetId() == "" {
+				inStripe.AdoptedAs, inStripe.Price.Id = id, id
 			}
 		}
 	}
