@@ -122,7 +122,7 @@ func (p *pusher) linkProduct(ctx context.Context, change *catalogv1.ProductChang
 			}
 		}
 		if err := catalog.Adopt(o, change,
-			catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), Replace: adopt.GetReplace()}, seen,
+			catalog.Adoption{StripeID: stripeID, Prices: adopt.GetPrices(), MayReplace: adopt.GetReplace()}, seen,
 			prices); err != nil {
 			return &adoptionError{err}
 		}

@@ -145,7 +145,7 @@ func (now Pair) adopt(order *meshv1.Adopt) error {
 		Updated: now.Held.GetProductUpdated(),
 	}
 	return catalog.Adopt(proto.CloneOf(observed), now.Change,
-		catalog.Adoption{StripeID: order.GetStripeId(), Prices: order.GetPrices(), Replace: order.GetReplace()},
+		catalog.Adoption{StripeID: order.GetStripeId(), Prices: order.GetPrices(), MayReplace: order.GetReplace()},
 		sighting, prices)
 }
 
@@ -158,7 +158,7 @@ func Replacements(change *catalogv1.ProductChange, held *catalogv1.Observed, pri
 			if stripe != h.GetStripeId() {
 				continue
 			}
-			if differs, ok := catalog.StructureDiffers(change, id, h.GetPrice()); ok && len(differs) > 0 {
+			if differs, ok := catalog.FixedDifferences(change, id, h.GetPrice()); ok && len(differs) > 0 {
 				out = append(out, id)
 			}
 		}

@@ -39,7 +39,7 @@ var Doubts = []Doubt{
 	NameOnly, Ambiguous, Contradiction, Marked, Archived, MetadataFull, PriceDiffers, PriceUnmatched,
 }
 
-// IsRefusal reports whether a match with the doubt cannot be adopted as it is, whoever approves it.
+// IsRefusal reports whether a match with the doubt cannot be adopted as it is, even with an approval.
 func (d Doubt) IsRefusal() bool { return d == Marked || d == MetadataFull }
 
 // Reservation is a doubt about one match.
@@ -165,7 +165,7 @@ func (p *Proposal) pairPrices(change *catalogv1.ProductChange, held []*catalogv1
 			continue
 		}
 		h := free[i]
-		if differs, _ := catalog.StructureDiffers(change, want.GetId(), h.GetPrice()); len(differs) > 0 {
+		if differs, _ := catalog.FixedDifferences(change, want.GetId(), h.GetPrice()); len(differs) > 0 {
 			p.Replace = append(p.Replace, want.GetId())
 			p.addDoubt(PriceDiffers, want.GetId(),
 				fmt.Sprintf("%s of %s differs in %s (%s, not %s): a new price would replace it",
@@ -189,7 +189,7 @@ func (p *Proposal) pairAlike(change *catalogv1.ProductChange, open []*catalogv1.
 	defaultPrice string, take func(string, *catalogv1.ObservedPrice),
 ) []*catalogv1.Price {
 	fits := func(want *catalogv1.Price, h *catalogv1.ObservedPrice) bool {
-		differs, ok := catalog.StructureDiffers(change, want.GetId(), h.GetPrice())
+		differs, ok := catalog.FixedDifferences(change, want.GetId(), h.GetPrice())
 		return ok && len(differs) == 0
 	}
 	isDefault := func(want *catalogv1.Price, h *catalogv1.ObservedPrice) bool {

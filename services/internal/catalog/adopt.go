@@ -23,9 +23,9 @@ type Adoption struct {
 	StripeID string
 	// Prices maps the catalog's ids of prices to Stripe's.
 	Prices map[string]string
-	// Replace are the catalog's ids of prices whose Stripe price may be archived and replaced, because it differs in a
-	// field that Stripe never changes.
-	Replace []string
+	// MayReplace are the catalog's ids of prices whose Stripe price may be archived and replaced, because it differs in
+	// a field that Stripe never changes.
+	MayReplace []string
 }
 
 // Adopt records in place that objects in Stripe represent objects of the catalog. product and prices are Stripe's state
@@ -36,7 +36,7 @@ type Adoption struct {
 //   - one of them is linked to another, or carries another's mark;
 //   - a Stripe price is named twice;
 //   - the metadata has no room for the mark;
-//   - a price differs in a field that Stripe never changes, and is not in Replace.
+//   - a price differs in a field that Stripe never changes, and is not in MayReplace.
 //
 // It is no error to repeat a recorded adoption.
 func Adopt(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoption, product ProductSighting,
@@ -100,11 +100,11 @@ func adoptable(o *catalogv1.Observed, change *catalogv1.ProductChange, a Adoptio
 		if other := unmarkedAdoption(o, prices[i]); other != "" && other != id {
 			return fmt.Errorf("price %s is already adopted as %s", stripeID, other)
 		}
-		differs, ok := StructureDiffers(change, id, prices[i].Price)
+		differs, ok := FixedDifferences(change, id, prices[i].Price)
 		if !ok {
 			return fmt.Errorf("product %s has no active price %s in the catalog", change.GetProductId(), id)
 		}
-		if len(differs) > 0 && !slices.Contains(a.Replace, id) {
+		if len(differs) > 0 && !slices.Contains(a.MayReplace, id) {
 			return fmt.Errorf("price %s differs from %s in fields that Stripe never changes (%s): it would be replaced",
 				stripeID, id, strings.Join(differs, ", "))
 		}
@@ -122,19 +122,21 @@ func unmarkedAdoption(o *catalogv1.Observed, s PriceSighting) string {
 	return known.GetAdoptedAs()
 }
 
-// StructureDiffers returns the fields that keep a Stripe price from becoming the catalog's price of this id, because
+// FixedDifferences returns the fields that keep a Stripe price from becoming the catalog's price of this id, because
 // Stripe never changes them. It leaves out fields that the catalog does not manage. ok is false if the desired state
 // has no such active price.
-func StructureDiffers(change *catalogv1.ProductChange, id string, held *catalogv1.Price) (fields []string, ok bool) {
-	held = CanonicalPrice(held)
-	held.Id = id
+func FixedDifferences(change *catalogv1.ProductChange, id string, inStripe *catalogv1.Price) (
+	fields []string, ok bool,
+) {
+	inStripe = CanonicalPrice(inStripe)
+	inStripe.Id = id
 	d := newDiffer(change, &catalogv1.Observed{
 		Product: &catalogv1.Product{},
-		Prices:  []*catalogv1.ObservedPrice{{Price: held}},
+		Prices:  []*catalogv1.ObservedPrice{{Price: inStripe}},
 	})
 	for _, want := range d.want.GetPrices() {
 		if want = d.leaveUnmanaged(want); want.GetId() == id && want.GetActive() {
-			return d.immutableDifferences(d.observedPrices[0].GetPrice(), want), true
+			return d.fixedDifferences(d.observedPrices[0].GetPrice(), want), true
 		}
 	}
 	return nil, false

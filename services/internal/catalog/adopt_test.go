@@ -39,7 +39,7 @@ func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, change := draw(t)
 		o, renamed := observedLinked(s, change)
-		held := o.GetProduct() != nil
+		inStripe := o.GetProduct() != nil
 		steps := catalog.Diff(renamed, o)
 		for _, step := range steps {
 			require.Equal(t, linkedTo, step.ProductID)
@@ -52,7 +52,7 @@ func TestDiff_ConvergesForLinkedProduct(t *testing.T) {
 		switch {
 		case change.GetProduct() != nil:
 			require.Equal(t, linkedTo, after.GetProduct().GetMetadata()[catalog.ProductMarker])
-		case held:
+		case inStripe:
 			require.Equal(t, without(o.GetProduct().GetMetadata(), catalog.AbsenceMarker),
 				without(after.GetProduct().GetMetadata(), catalog.AbsenceMarker),
 				"a product that left the catalog keeps its metadata")
@@ -172,7 +172,7 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 		full[string(rune('A'+i))] = "x"
 	}
 	crowded := upsert(&catalogv1.Product{Id: "mug", Name: "Mug", Metadata: full})
-	held := catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Name: "A mug"}}
+	inStripe := catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Name: "A mug"}}
 	marked := catalog.ProductSighting{
 		Product: &catalogv1.Product{Id: "prod_1", Metadata: map[string]string{catalog.ProductMarker: "cup"}},
 	}
@@ -189,15 +189,15 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 	}{
 		"the catalog has no product mug": {
 			change:  &catalogv1.ProductChange{ProductId: "mug"},
-			product: held,
+			product: inStripe,
 		},
 		"product mug is already linked to prod_2 in Stripe": {
 			observed: &catalogv1.Observed{StripeId: "prod_2"},
-			product:  held,
+			product:  inStripe,
 		},
 		"Stripe already has a product with the catalog's id mug": {
 			observed: &catalogv1.Observed{Product: &catalogv1.Product{Id: "mug"}},
-			product:  held,
+			product:  inStripe,
 		},
 		"Stripe has no product prod_1": {},
 		"product prod_1 carries the mark of another catalog product: metadata driftless_product is cup": {
@@ -205,19 +205,19 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 		},
 		"the product would have 51 metadata keys with its mark, and Stripe accepts at most 50": {
 			change:  crowded,
-			product: held,
+			product: inStripe,
 		},
 		"product prod_1 has no price price_9 in Stripe": {
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-one": "price_9"},
 		},
 		"price price_1 is assigned to both mug-one and mug-two": {
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-one": "price_1", "mug-two": "price_1"},
 			replace: []string{"mug-two"},
 		},
 		"price price_2 carries the mark of another catalog price: metadata driftless_price is mug-two": {
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-one": "price_2"},
 		},
 		"price price_1 is already adopted as mug-one": {
@@ -227,7 +227,7 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 					{StripeId: "price_1", Price: price("mug-one", "1400"), AdoptedAs: "mug-one"},
 				},
 			},
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-two": "price_1"},
 			replace: []string{"mug-two"},
 		},
@@ -241,15 +241,15 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 					CopiedMark: "mug-two",
 				}},
 			},
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-two": "price_2"},
 		},
 		"product mug has no active price mug-ten in the catalog": {
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-ten": "price_1"},
 		},
 		"price price_1 differs from mug-two in fields that Stripe never changes (unit_amount): it would be replaced": {
-			product: held,
+			product: inStripe,
 			pairs:   map[string]string{"mug-two": "price_1"},
 		},
 	} {
@@ -266,7 +266,7 @@ func TestAdopt_ReturnsReason(t *testing.T) {
 				wanted = c.change
 			}
 			err := catalog.Adopt(o, wanted,
-				catalog.Adoption{StripeID: "prod_1", Prices: maps.Clone(c.pairs), Replace: c.replace}, c.product,
+				catalog.Adoption{StripeID: "prod_1", Prices: maps.Clone(c.pairs), MayReplace: c.replace}, c.product,
 				prices)
 			require.EqualError(t, err, want)
 			require.True(t, proto.Equal(before, o))
@@ -283,11 +283,11 @@ func TestAdopt_ReplacesPriceOnlyIfAllowed(t *testing.T) {
 	})
 	change.ProductId = "mug"
 	o := &catalogv1.Observed{ProductId: "mug"}
-	held := catalog.CanonicalPrice(&catalogv1.Price{Currency: "eur", UnitAmount: "1400"})
+	inStripe := catalog.CanonicalPrice(&catalogv1.Price{Currency: "eur", UnitAmount: "1400"})
 	require.NoError(t, catalog.Adopt(o, change, catalog.Adoption{
-		StripeID: "prod_1", Prices: map[string]string{"mug-one": "price_1"}, Replace: []string{"mug-one"},
+		StripeID: "prod_1", Prices: map[string]string{"mug-one": "price_1"}, MayReplace: []string{"mug-one"},
 	}, catalog.ProductSighting{Product: &catalogv1.Product{Id: "prod_1", Name: "Mug"}},
-		[]catalog.PriceSighting{{StripeID: "price_1", Price: held}}))
+		[]catalog.PriceSighting{{StripeID: "price_1", Price: inStripe}}))
 	var steps []string
 	for _, step := range catalog.Diff(change, o) {
 		steps = append(steps, step.String())

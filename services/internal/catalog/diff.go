@@ -245,11 +245,11 @@ func (d *differ) matchingPrice(want *catalogv1.Price) *catalogv1.ObservedPrice {
 }
 
 func (d *differ) fits(have, want *catalogv1.Price) bool {
-	return len(d.immutableDifferences(have, want)) == 0
+	return len(d.fixedDifferences(have, want)) == 0
 }
 
-// immutableDifferences returns the fields that keep a price in Stripe from ever becoming the wanted one.
-func (d *differ) immutableDifferences(have, want *catalogv1.Price) (fields []string) {
+// fixedDifferences returns the fields that keep a price in Stripe from ever becoming the wanted one.
+func (d *differ) fixedDifferences(have, want *catalogv1.Price) (fields []string) {
 	if have.GetRecurring() != nil && want.GetRecurring() != nil {
 		fillLenient("recurring", have.GetRecurring(), want.GetRecurring())
 	}
