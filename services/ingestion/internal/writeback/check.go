@@ -45,7 +45,8 @@ func (w *Writer) Check(ctx context.Context) (finding.List, error) {
 					"%s takes @%s as %s, which cannot hold Stripe's ids (like %s): no %s of Stripe's can be "+
 						"imported; keep Stripe's id in a text column of its own, and let the mapping's queries return it "+
 						"as the id of imported rows",
-					s.key, name, typeName, exampleID(name == "product" || name == "id" && s == w.importProduct), imports)
+					s.key, name, typeName, exampleID(name == "product" || name == "id" && s == w.importProduct),
+					imports)
 			}
 		}
 	}

@@ -23,8 +23,8 @@ var andNotHeld = ` AND product_id NOT IN (SELECT product_id FROM driftless_ledge
 	WHERE account = $1 AND state = ` + sqlList(Held) + `)`
 
 // Drifts returns drift by product, about as much as the limit, and reports whether there are more products after these.
-// It never cuts a product's open drift, also if that exceeds the limit. Of a product with more settled drift it returns
-// the latest. Without named products, it leaves out drift of products whose change the guard holds.
+// It never cuts a product's open drift, also if that exceeds the limit. It cuts settled drift: the latest of a product
+// stays. Without named products, it leaves out drift of products whose change the guard holds.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
 	bound := int64(limit) + 1
 	if drifts, err = l.readDrifts(ctx, of, &bound); err != nil || len(drifts) <= limit {
