@@ -1,5 +1,7 @@
 package catalog
 
+import "slices"
+
 // Kind is the kind of a difference.
 type Kind string
 
@@ -22,41 +24,64 @@ type KindInfo struct {
 	Title string
 	// Field and Meaning are for docs/policy.md. Field says which fields a difference of the kind can name.
 	Field, Meaning string
+	// verb is what a repair does to the price that differs.
+	verb Verb
+	// bare means that the verb says it all, so that an outline does not list the difference.
+	bare bool
 }
 
 // kinds is the one table of kinds. A test checks that it has every constant.
 var kinds = []KindInfo{
 	{
-		Missing, "Missing in Stripe",
-		"the product, or `prices.ID`",
-		"the catalog has the product, or Stripe has no active price for one of the catalog's",
+		Kind: Missing, Title: "Missing in Stripe",
+		Field:   "the product, or `prices.ID`",
+		Meaning: "the catalog has the product, or Stripe has no active price for one of the catalog's",
+		verb:    Created, bare: true,
 	},
 	{
-		Extra, "In Stripe only",
-		"the product, or `prices.ID`",
-		"in Stripe only (see `extras`), or a second active price for one of the catalog's",
+		Kind: Extra, Title: "In Stripe only",
+		Field:   "the product, or `prices.ID`",
+		Meaning: "in Stripe only (see `extras`), or a second active price for one of the catalog's",
+		verb:    Archived, bare: true,
 	},
-	{FieldDiffers, "A field differs", "any other", "the values differ"},
+	{Kind: FieldDiffers, Title: "A field differs", Field: "any other", Meaning: "the values differ", verb: Updated},
 	{
-		PriceStructure, "A price differs in what Stripe never changes",
-		"`prices.ID.FIELD`",
-		"a field that Stripe never changes differs, so another price must replace the price",
-	},
-	{WrongDefaultPrice, "Another default price", "`default_price`", "another price is the default"},
-	{
-		ArchivedInStripe, "Archived in Stripe",
-		"`active`, `prices.ID.active`",
-		"archived in Stripe, active in the catalog",
+		Kind: PriceStructure, Title: "A price differs in what Stripe never changes",
+		Field:   "`prices.ID.FIELD`",
+		Meaning: "a field that Stripe never changes differs, so another price must replace the price",
+		verb:    Replaced,
 	},
 	{
-		ArchivedInCatalog, "Archived in the catalog",
-		"`active`, `prices.ID.active`",
-		"active in Stripe, archived in the catalog or gone from it",
+		Kind: WrongDefaultPrice, Title: "Another default price",
+		Field:   "`default_price`",
+		Meaning: "another price is the default",
+		verb:    Updated,
+	},
+	{
+		Kind: ArchivedInStripe, Title: "Archived in Stripe",
+		Field:   "`active`, `prices.ID.active`",
+		Meaning: "archived in Stripe, active in the catalog",
+		verb:    Unarchived, bare: true,
+	},
+	{
+		Kind: ArchivedInCatalog, Title: "Archived in the catalog",
+		Field:   "`active`, `prices.ID.active`",
+		Meaning: "active in Stripe, archived in the catalog or gone from it",
+		verb:    Archived, bare: true,
 	},
 }
 
+// info returns the kind's row of the table.
+func (k Kind) info() KindInfo {
+	i := slices.IndexFunc(kinds, func(info KindInfo) bool { return info.Kind == k })
+	if i < 0 {
+		return KindInfo{Kind: k, verb: Updated}
+	}
+	return kinds[i]
+}
+
 // Kinds returns all kinds of differences. The caller owns the result.
-func Kinds() []KindInfo { return append([]KindInfo(nil), kinds...) }
+func Kinds() []KindInfo { return slices.Clone(kinds) }
 
 // KindNames returns the names of all kinds of differences. The caller owns the result.
 func KindNames() []string {
