@@ -45,6 +45,7 @@ func TestReasons_HasEveryConstant(t *testing.T) {
 	require.NotEmpty(t, declared)
 	require.ElementsMatch(t, declared, ReasonNames())
 	for _, r := range Reasons() {
+		require.NotZero(t, r.About, r.Name)
 		require.NotEmpty(t, r.Title, r.Name)
 		require.NotEmpty(t, r.Meaning, r.Name)
 	}
