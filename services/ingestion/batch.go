@@ -374,12 +374,7 @@ func (in *ingester) existDownstream(ctx context.Context, ids []string) ([]bool, 
 // isStateLetter reports whether a dead letter is about a product's state: it could not be read, or Stripe or a check
 // would refuse it. A later state closes such a letter. A letter about a write-back is not about the state.
 func isStateLetter(letter *meshv1.DeadLetter) bool {
-	switch letter.GetReason() {
-	case topology.ReasonInvalidProduct, topology.ReasonQueryFailed, topology.ReasonCheckFailed:
-		return true
-	default:
-		return false
-	}
+	return topology.ReasonAbout(letter.GetReason()) == topology.AboutState
 }
 
 // publish stores dead letters on DEAD first, and then the messages on CATALOG in batches. Once the messages are stored,

@@ -70,9 +70,6 @@ func (p *puller) applyEvents(ctx context.Context, ref productRef, all []eventUpd
 	return p.rereadForEvents(budget.For(ctx, budget.Events), ref, unordered)
 }
 
-// completeAttributes are the price attributes whose new values an event's payload has in full.
-var completeAttributes = []string{"active", "lookup_key", "metadata", "nickname", "tax_behavior"}
-
 // decodeUpdate returns an event and how to apply its payload to an observed state.
 func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
 	n := eventUpdate{Event: event, apply: func(*catalogv1.Observed) catalog.Result { return catalog.Unordered }}
@@ -108,7 +105,7 @@ func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
 		// An update without changed attributes changed something that events do not show.
 		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
 			slices.ContainsFunc(event.Changed,
-				func(name string) bool { return !slices.Contains(completeAttributes, name) }))
+				func(name string) bool { return !catalog.EventShowsPriceField(name) }))
 		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObservePrice(o, s) }
 	default:
 		return n, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)

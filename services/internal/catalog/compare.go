@@ -9,32 +9,6 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 )
 
-// Kind is the kind of a difference.
-type Kind string
-
-// The kinds, with the field that a difference of the kind names:
-//
-//	missing              ""                   the catalog has the product, and Stripe does not
-//	                     prices.ID            Stripe has no active price that carries the id
-//	extra                ""                   the product is in Stripe only: reconciliation finds it
-//	                     prices.ID            a second active price carries the id of one of the catalog's prices
-//	field                any other            the values differ
-//	price_structure      prices.ID.FIELD      a field that Stripe never changes: another price must replace it
-//	default_price        default_price        another price is the default
-//	archived_in_stripe   active               archived in Stripe, active in the catalog
-//	                     prices.ID.active
-//	archived_in_catalog  active               active in Stripe, archived in the catalog or gone from it
-//	                     prices.ID.active
-const (
-	Missing           Kind = "missing"
-	Extra             Kind = "extra"
-	FieldDiffers      Kind = "field"
-	PriceStructure    Kind = "price_structure"
-	WrongDefaultPrice Kind = "default_price"
-	ArchivedInStripe  Kind = "archived_in_stripe"
-	ArchivedInCatalog Kind = "archived_in_catalog"
-)
-
 // Difference is one difference between a product in Stripe and in the catalog.
 type Difference struct {
 	Kind Kind

@@ -103,6 +103,13 @@ func ProductFields() []Field { return slices.Clone(productTable) }
 // PriceFields returns every field of a price, in the order of their names. The caller owns the result.
 func PriceFields() []Field { return slices.Clone(priceTable) }
 
+// EventShowsPriceField reports whether Stripe's event about a price has the whole new value of a field that changed. An
+// event shows no structures.
+func EventShowsPriceField(name string) bool {
+	f, ok := findField(priceTable, name)
+	return ok && !f.Fixed && f.Type != TypeStructure && f.Type != TypeID
+}
+
 // fieldNames returns the names of the fields of a table for which keep returns true, each with a prefix.
 func fieldNames(table []Field, prefix string, keep func(Field) bool) []string {
 	var out []string

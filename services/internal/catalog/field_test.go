@@ -38,6 +38,16 @@ func TestFields_CoverTheContract(t *testing.T) {
 	}
 }
 
+// An event that is taken to show a field that it lacks would keep an old value. One that is not needs another read.
+func TestEventShowsPriceField(t *testing.T) {
+	for name, want := range map[string]bool{
+		"active": true, "lookup_key": true, "metadata": true, "nickname": true, "tax_behavior": true,
+		"currency_options": false, "recurring": false, "tiers": false, "unit_amount": false, "product": false,
+	} {
+		require.Equal(t, want, catalog.EventShowsPriceField(name), name)
+	}
+}
+
 func TestParts_CoverTheContract(t *testing.T) {
 	found := 0
 	for _, m := range []protoreflect.MessageDescriptor{

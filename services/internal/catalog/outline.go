@@ -102,15 +102,14 @@ func (d *differ) outline(differences []Difference) []Planned {
 			}
 			continue
 		}
-		i := slices.IndexFunc(prices, func(c Planned) bool { return c.Price == x.Price && c.Verb == d.priceVerb(x) })
+		kind := x.Kind.info()
+		i := slices.IndexFunc(prices, func(c Planned) bool { return c.Price == x.Price && c.Verb == kind.verb })
 		if i < 0 {
 			i = len(prices)
 			prices = append(prices, d.outlinePrice(x))
 		}
-		switch x.Kind {
-		case FieldDiffers, PriceStructure:
+		if !kind.bare {
 			prices[i].Differences = append(prices[i].Differences, x)
-		default:
 		}
 	}
 	if product.Verb == Updated && len(product.Differences) == 0 {
@@ -122,23 +121,8 @@ func (d *differ) outline(differences []Difference) []Planned {
 	return append([]Planned{product}, prices...)
 }
 
-func (d *differ) priceVerb(x Difference) Verb {
-	switch x.Kind {
-	case Missing:
-		return Created
-	case PriceStructure:
-		return Replaced
-	case Extra, ArchivedInCatalog:
-		return Archived
-	case ArchivedInStripe:
-		return Unarchived
-	default:
-		return Updated
-	}
-}
-
 func (d *differ) outlinePrice(x Difference) Planned {
-	c := Planned{Verb: d.priceVerb(x), Price: x.Price}
+	c := Planned{Verb: x.Kind.info().verb, Price: x.Price}
 	if want := d.wantedPrice(x.Price); want != nil && c.Verb != Archived {
 		c.After = FormatPrice(d.leaveUnmanaged(want))
 	}

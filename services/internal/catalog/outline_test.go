@@ -36,6 +36,25 @@ func TestOutline_IsEmptyExactlyWhenDiffIs(t *testing.T) {
 	})
 }
 
+// A difference that the outline leaves out would be repaired without being in the plan.
+func TestOutline_ShowsEveryDifference(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s, change := draw(t)
+		o := observedState(s, change)
+		outline := catalog.Outline(change, o)
+		for _, d := range catalog.Compare(change, o) {
+			if d.Price == "" && d.Kind == catalog.Missing {
+				continue // the outline has the fields of a new product instead
+			}
+			require.True(t, slices.ContainsFunc(outline, func(p catalog.Planned) bool {
+				isWhole := d.FieldOf() == "active" || d.Field == "prices."+d.Price
+				return p.Price == d.Price && (isWhole && p.Verb != catalog.Updated || slices.Contains(p.Differences, d))
+			}), "%+v is not in %+v", d, outline)
+		}
+	})
+}
+
 func TestOutline(t *testing.T) {
 	t.Parallel()
 	s := &catalogtest.Stripe{}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/doctor"
 	"github.com/driftless-sync/driftless/services/internal/service"
@@ -132,7 +133,7 @@ func newParser(ctx context.Context) (*kong.Kong, *config.Loaded) {
 func parserVars() kong.Vars {
 	return kong.Vars{
 		"version": service.ReadBuild().String(), "reasons": strings.Join(topology.ReasonNames(), ", "),
-		"doctor_groups": strings.Join(doctor.Groups(), ", "),
+		"doctor_groups": strings.Join(doctor.Groups(), ", "), "drift_kinds": strings.Join(catalog.KindNames(), ", "),
 	}
 }
 

@@ -22,7 +22,7 @@ type driftCmd struct {
 
 type driftListCmd struct {
 	address
-	Kind  []string `enum:"missing,extra,field,price_structure,default_price,archived_in_stripe,archived_in_catalog" help:"Only these kinds, separated by commas: missing, extra, field, price_structure, default_price, archived_in_stripe, archived_in_catalog."`
+	Kind  []string `enum:"${drift_kinds}" help:"Only these kinds, separated by commas: ${drift_kinds}."`
 	State []string `enum:"found,repairing,waiting,ignored" help:"Only these states, separated by commas: found, repairing, waiting (for a decision), ignored. Defaults to all but ignored."`
 }
 

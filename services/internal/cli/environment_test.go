@@ -117,7 +117,7 @@ func withSimulator(t *testing.T, args ...string) *up {
 func TestSettings_SimulatorDefaultsApplyOnlyIfNotSet(t *testing.T) {
 	variables := []string{"DRIFTLESS_POLL_INTERVAL", "DRIFTLESS_GRACE_PERIOD", "STRIPE_READ_ALLOWANCE"}
 	ofSimulator := []string{"2s", "3s", "0"}
-	ofProduction := []string{"10m0s", "30s", "10000"}
+	ofProduction := []string{"10m", "30s", "10000"}
 	requireValues := func(want []string, u *up, source string) {
 		t.Helper()
 		for i, name := range variables {

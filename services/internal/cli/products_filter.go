@@ -15,7 +15,7 @@ type productFilter struct {
 	State         []string `enum:"in_sync,pending,held,drifted,dead,extra" help:"Only these states, separated by commas: in_sync, pending, held, drifted, dead, extra."`
 	Kind          []string `enum:"catalog,left,extra" help:"Only these kinds, separated by commas: catalog (the catalog has it), left (it left the catalog), extra (only Stripe has it). Defaults to catalog,extra, and to all with a state, drift, dead letter or rule."`
 	Words         string   `placeholder:"WORDS" help:"Only products that have all these words, each from the beginning of a word and in any case: in ids, names, ids and lookup keys of prices, Stripe's ids, and metadata as key:value."`
-	DriftKind     []string `enum:"missing,extra,field,price_structure,default_price,archived_in_stripe,archived_in_catalog" help:"Only products with open drift of these kinds, separated by commas: missing, extra, field, price_structure, default_price, archived_in_stripe, archived_in_catalog."`
+	DriftKind     []string `enum:"${drift_kinds}" help:"Only products with open drift of these kinds, separated by commas: ${drift_kinds}."`
 	Cause         []string `enum:"dashboard,api_key,unknown" help:"Only products whose open drift was caused by these, separated by commas: dashboard, api_key, unknown."`
 	DeadReason    []string `placeholder:"REASON" facet:"dead_reason" help:"Only products with an open dead letter with these reasons, separated by commas, such as invalid_product."`
 	Rule          []string `placeholder:"RULE" facet:"rule" help:"Only products that these rules of the guard hold, separated by commas. check stands for all checks of yours."`

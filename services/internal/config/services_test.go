@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -44,4 +45,48 @@ func TestAllowedHosts(t *testing.T) {
 		_, err := Parse(&IngestionService{}, "test", "", "v0", []string{"--allowed-hosts", wrong})
 		require.ErrorContains(t, err, "--allowed-hosts: must be names of hosts", wrong)
 	}
+}
+
+// `driftless up` gives its services their settings as variables.
+func TestValues_GiveAProcessTheSameSettings(t *testing.T) {
+	for _, c := range []struct {
+		settings, again any
+		args            []string
+	}{
+		{&IngestionService{}, &IngestionService{}, []string{
+			"--database-url", "postgres://u:secret@db", "--prices-archive-after", "90m", "--stripe-ids",
+			"--allowed-hosts", "a,b", "--token", "word",
+		}},
+		{&PushService{}, &PushService{}, []string{
+			"--stripe-api-key", "sk_test_1", "--stripe-rate", "12.5", "--no-push-create", "--guard-least", "7",
+			"--guard-share", "0.25", "--policy", "description=stripe,metadata.a%2Cb=newest:report",
+		}},
+		{&PullService{}, &PullService{}, []string{
+			"--stripe-webhook-secret", "whsec_1, whsec_2", "--stripe-read-allowance", "0", "--poll-interval", "1m",
+		}},
+		{&ReconciliationService{}, &ReconciliationService{}, []string{
+			"--no-publish-events", "--notify-kinds", "held,drift", "--history-retention", "0s",
+		}},
+		{&ConsoleService{}, &ConsoleService{}, []string{"--openid-roles", "pricing=approve,sre=operate"}},
+	} {
+		_, err := Parse(c.settings, "test", "", "v0", c.args)
+		require.NoError(t, err)
+		before := reflect.ValueOf(c.settings).Elem().Interface()
+		for name, value := range Values(before) {
+			t.Setenv(name, value)
+		}
+		_, err = Parse(c.again, "test", "", "v0", nil)
+		require.NoError(t, err)
+		require.Equal(t, c.settings, c.again)
+	}
+}
+
+func TestFiles_NamesTheFilesThatAreReadAgain(t *testing.T) {
+	require.Equal(t, map[string]string{
+		"DATABASE_URL": "/run/catalog", "NATS_URL": "/run/nats", "DRIFTLESS_TOKENS": "",
+		"DRIFTLESS_SIGNING_KEY": "", "DRIFTLESS_TRUSTED_KEYS": "",
+	}, Files(IngestionService{
+		Mesh:      Mesh{NATS: NATS{NATSURLFile: "/run/nats"}},
+		Ingestion: Ingestion{DatabaseURLFile: "/run/catalog"},
+	}))
 }

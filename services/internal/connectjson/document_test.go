@@ -35,8 +35,8 @@ only these calls.
 
 | service | address | environment of the service |
 |---|---|---|
-| IngestService | ~http://127.0.0.1:8080~ | ~DRIFTLESS_INGEST_ADDR~ of ingestion |
-| ControlService | ~http://127.0.0.1:8082~ | ~DRIFTLESS_CONTROL_ADDR~ of reconciliation |
+| IngestService | ~http://127.0.0.1:8080~ | ~DRIFTLESS_INGESTION_ADDR~ of ingestion |
+| ControlService | ~http://127.0.0.1:8082~ | ~DRIFTLESS_RECONCILIATION_ADDR~ of reconciliation |
 
 A call is a ~POST~ with a JSON object. If a token is set (~DRIFTLESS_TOKEN~), it is in the header ~Authorization~. Here
 the header comes from a file, so that no list of processes shows it. ~driftless up~ keeps its token in ~.data/token~:

@@ -17,8 +17,9 @@ var makers = map[string][]string{
 	"services": {topology.Reconciliation},
 }
 
-// makersOf are the same for checks of the other groups, and for checks that differ from their group. No service makes a
-// check that needs the rights of the user topology on NATS, the monitoring ports, or the way from outside.
+// makersOf are the same for checks of the other groups, and for checks that differ from their group. A test checks that
+// it has all of them. No service (nil) makes a check that needs the rights of the user topology on NATS, the monitoring
+// ports, or the way from outside.
 var makersOf = map[string][]string{
 	ConfigSettings:      everyService,
 	ConfigToken:         {topology.Ingestion, topology.Reconciliation},
@@ -51,8 +52,14 @@ var makersOf = map[string][]string{
 	ClocksNATS:     everyService,
 	ClocksStripe:   {topology.Pull},
 
-	ServicesReachable: nil,
-	ServicesToken:     nil,
+	NATSStream:          nil,
+	NATSBucket:          nil,
+	NATSConsumer:        nil,
+	NATSCluster:         nil,
+	NATSSync:            nil,
+	StripeWebhookSecret: nil,
+	ServicesReachable:   nil,
+	ServicesToken:       nil,
 }
 
 // LeftToActive is the reason of a standby that does not make a check. It says nothing about what the active replica

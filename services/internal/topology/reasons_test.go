@@ -1,17 +1,19 @@
 package topology
 
 import (
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+var update = flag.Bool("update", false, "write the table of docs/runbooks/DriftlessDeadLetters.md")
 
 // constants returns the values of the string constants of a file whose names begin with a prefix.
 func constants(t *testing.T, path, prefix string) (values []string) {
@@ -43,22 +45,30 @@ func TestReasons_HasEveryConstant(t *testing.T) {
 	require.NotEmpty(t, declared)
 	require.ElementsMatch(t, declared, ReasonNames())
 	for _, r := range Reasons() {
+		require.NotZero(t, r.About, r.Name)
+		require.NotEmpty(t, r.Title, r.Name)
 		require.NotEmpty(t, r.Meaning, r.Name)
 	}
 }
 
+// TestReasons_AreDocumented compares the table of the runbook with the reasons.
 func TestReasons_AreDocumented(t *testing.T) {
-	for path, section := range map[string]string{
-		"../../../docs/runbooks/DriftlessDeadLetters.md": `(?s)\| reason \| meaning \|.*?\n\n`,
-		"../../../proto/driftless/mesh/v1/mesh.proto":    `(?s)// [^\n]*class of failure.*?string reason`,
-		"../../../docs/metrics.md":                       `(?m)^\| .reason. \| .driftless\.dead_letters.*$`,
-	} {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
-		found := regexp.MustCompile(section).Find(text)
-		require.NotEmpty(t, found, "%s has no list of reasons", path)
-		for _, name := range ReasonNames() {
-			require.Contains(t, string(found), name, "%s lacks the reason", path)
-		}
+	const path = "../../../docs/runbooks/DriftlessDeadLetters.md"
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	const heading = "| reason | meaning |\n|---|---|\n"
+	before, after, found := strings.Cut(string(text), heading)
+	require.True(t, found, "%s has no table of reasons", path)
+	_, after, found = strings.Cut(after, "\n\n")
+	require.True(t, found)
+	want := before + heading
+	for _, r := range Reasons() {
+		want += "| `" + r.Name + "` | " + r.Meaning + " |\n"
 	}
+	want += "\n" + after
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o600))
+		return
+	}
+	require.Equal(t, want, string(text), "update it with: go test ./internal/topology -update")
 }

@@ -609,7 +609,7 @@ func (x *Outcome) GetFailure() string {
 // A difference between the catalog and Stripe.
 type Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// missing, extra, field, price_structure, default_price, archived_in_stripe or archived_in_catalog.
+	// The kind of the difference, such as price_structure. docs/policy.md has all kinds.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// In Stripe's names: "description", "metadata.color", "prices.mug-eur.nickname". Empty for the product as a whole.
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
@@ -807,8 +807,7 @@ type DeadLetter struct {
 	Account   string                 `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	ProductId string                 `protobuf:"bytes,4,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Version   uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// The class of failure, as documented: invalid_product, query_failed, check_failed, refused_by_stripe,
-	// not_converging, exhausted, linked_elsewhere, undecodable, write_back_failed or unstorable.
+	// The class of failure, such as refused_by_stripe. docs/runbooks/DriftlessDeadLetters.md has all classes.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The error, in Stripe's words where Stripe refused.
 	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`

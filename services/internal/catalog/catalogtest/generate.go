@@ -61,7 +61,7 @@ func Change(id string) *rapid.Generator[*catalogv1.ProductChange] {
 	})
 }
 
-// texts are the values of a product's text fields. A field that is not here gets any text.
+// texts are the values of the text fields of products and prices. A field that is not here gets any text.
 var texts = map[string][]string{
 	"name":                 {"Pro", "Basic", "Größe XL"},
 	"description":          {"", "For teams", "For all"},
@@ -69,6 +69,18 @@ var texts = map[string][]string{
 	"tax_code":             {"", "txcd_10000000"},
 	"unit_label":           {"", "seat"},
 	"url":                  {"", "https://example.com/pro"},
+	"nickname":             {"", "List price"},
+}
+
+// plainPriceTexts returns the names of the texts of a price that Stripe sets, changes and clears in place. lookup_key
+// and tax_behavior have rules of their own.
+func plainPriceTexts() (names []string) {
+	for _, f := range catalog.PriceFields() {
+		if f.Type == catalog.TypeText && !f.Fixed && f.Name != "lookup_key" && f.Name != "tax_behavior" {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 func textsOf(field string) []string {
@@ -138,8 +150,10 @@ func Price(id string) *rapid.Generator[*catalogv1.Price] {
 			Currency:    oneOf(t, "currency", "usd", "usd", "eur"),
 			TaxBehavior: oneOf(t, "tax_behavior", "", "unspecified", "inclusive", "exclusive"),
 			LookupKey:   oneOf(t, "lookup_key", "", "", "key-"+id, "key-a", "key-b"),
-			Nickname:    oneOf(t, "nickname", "", "List price"),
 			Metadata:    metadata(t, MetadataKeys),
+		}
+		for _, name := range plainPriceTexts() {
+			setText(p, name, oneOf(t, name, textsOf(name)...))
 		}
 		kind := oneOf(t, "kind", "whole", "whole", "decimal", "tiered", "custom")
 		p.UnitAmount, p.UnitAmountDecimal, p.CustomUnitAmount, p.Tiers = amount(t, kind)
@@ -268,30 +282,40 @@ func Dashboard(t *rapid.T, s *Stripe, product string) {
 	ids := append(s.PriceIDs(product), "price_none")
 	price := func() string { return oneOf(t, "price", ids...) }
 	var err error
-	switch oneOf(t, "in the dashboard", "edit product", "product metadata", "price metadata", "edit price",
-		"archive price",
-		"create price", "duplicate price", "move default", "move lookup key", "delete price", "delete product",
-		"create product") {
+	switch oneOf(t, "in the dashboard", "edit product", "measure product", "product metadata", "price metadata",
+		"edit price", "archive price", "create price", "duplicate price", "move default", "move lookup key",
+		"delete price", "delete product", "create product") {
 	case "edit product":
 		edits := []catalog.Param{
-			param("active", "false"), param("active", "true"), param("name", "Renamed"),
-			param("description", "By hand"),
+			param("active", "false"), param("active", "true"),
 			param("images", ""), param("images[0]", "https://example.com/hand.png"),
 			param("marketing_features[0][name]", "By hand"),
-			param("shippable", "true"), param("statement_descriptor", "BY HAND"), param("tax_code", "txcd_hand"),
-			param("unit_label", "hand"), param("url", ""), param("package_dimensions", ""),
+			param("shippable", "true"), param("package_dimensions", ""),
+		}
+		for _, f := range catalog.ProductFields() {
+			if f.Type == catalog.TypeText {
+				edits = append(edits, param(f.Name, "BY HAND"), param(f.Name, ""))
+			}
 		}
 		_, err = s.Call(catalog.UpdateProduct, product, oneOf(t, "edit", edits...))
+	case "measure product":
+		var params []catalog.Param
+		for _, part := range []string{"height", "length", "weight", "width"} {
+			params = append(params, param("package_dimensions["+part+"]", "3"))
+		}
+		_, err = s.Call(catalog.UpdateProduct, product, params...)
 	case "product metadata":
 		_, err = s.Call(catalog.UpdateProduct, product, metadataEdit(t)...)
 	case "price metadata":
 		_, err = s.Call(catalog.UpdatePrice, price(), metadataEdit(t)...)
 	case "edit price":
 		edits := []catalog.Param{
-			param("nickname", "By hand"), param("nickname", ""), param("tax_behavior", "inclusive"),
-			param("tax_behavior", "exclusive"),
+			param("tax_behavior", "inclusive"), param("tax_behavior", "exclusive"),
 			param("currency_options[jpy][unit_amount]", "7"), param("currency_options[gbp][unit_amount]", "8"),
 			param("lookup_key", ""),
+		}
+		for _, name := range plainPriceTexts() {
+			edits = append(edits, param(name, "BY HAND"), param(name, ""))
 		}
 		_, err = s.Call(catalog.UpdatePrice, price(), oneOf(t, "edit", edits...))
 	case "archive price":

@@ -4,9 +4,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"pgregory.net/rapid"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/catalog/catalogtest"
 )
 
@@ -64,4 +67,54 @@ func noteFields(prefix string, m protoreflect.Message, into map[string]bool) {
 		}
 		return true
 	})
+}
+
+// A field that no edit in Stripe changes is a field whose drift no law sees.
+func TestDashboard_EditsEveryOwnableField(t *testing.T) {
+	t.Parallel()
+	edited := map[string]bool{}
+	rapid.Check(t, func(t *rapid.T) {
+		s := &catalogtest.Stripe{}
+		_, err := s.Call(catalog.CreateProduct, "pro", catalog.Param{Name: "id", Value: "pro"},
+			catalog.Param{Name: "name", Value: "Pro"})
+		require.NoError(t, err)
+		for _, key := range []string{"key-1", "key-2"} {
+			_, err := s.Call(catalog.CreatePrice, "", catalog.Param{Name: "product", Value: "pro"},
+				catalog.Param{Name: "currency", Value: "usd"}, catalog.Param{Name: "unit_amount", Value: "1000"},
+				catalog.Param{Name: "lookup_key", Value: key})
+			require.NoError(t, err)
+		}
+		for range 20 {
+			product, prices := s.Whole("pro")
+			catalogtest.Dashboard(t, s, "pro")
+			editedProduct, _ := s.Whole("pro")
+			noteEdits("", product.Product, editedProduct.Product, edited)
+			for _, p := range prices {
+				noteEdits("prices.", p.Price, s.Price(p.StripeID).Price, edited)
+			}
+		}
+	})
+	for prefix, fields := range map[string][]catalog.Field{
+		"": catalog.ProductFields(), "prices.": catalog.PriceFields(),
+	} {
+		for _, f := range fields {
+			if f.Ownable {
+				require.True(t, edited[prefix+f.Name], "add an edit of %s%s to Dashboard of generate.go", prefix, f.Name)
+			}
+		}
+	}
+}
+
+// noteEdits notes the fields in which an object differs from what it was before. An object that is gone has none.
+func noteEdits(prefix string, before, after proto.Message, into map[string]bool) {
+	was, is := before.ProtoReflect(), after.ProtoReflect()
+	if !was.IsValid() || !is.IsValid() {
+		return
+	}
+	for i := range was.Descriptor().Fields().Len() {
+		f := was.Descriptor().Fields().Get(i)
+		if !was.Get(f).Equal(is.Get(f)) {
+			into[prefix+string(f.Name())] = true
+		}
+	}
 }

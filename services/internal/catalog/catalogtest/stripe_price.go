@@ -133,7 +133,13 @@ func (s *Stripe) writePrice(p *price, f *form) error {
 	if !p.GetActive() && s.products[p.product].GetDefaultPrice() == p.id {
 		return refuse("price %s cannot be archived because it is the default price of its product", p.id)
 	}
-	f.text("nickname", 5000, &p.Nickname)
+	for _, name := range plainPriceTexts() {
+		if f.has(name) {
+			var value string
+			f.text(name, 5000, &value)
+			setText(p.Price, name, value)
+		}
+	}
 	if f.has("tax_behavior") {
 		behavior := f.take("tax_behavior")
 		if err := moveTaxBehavior(p.TaxBehavior, behavior); err != nil {

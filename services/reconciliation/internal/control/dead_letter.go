@@ -85,11 +85,9 @@ func letterState(l *meshv1.DeadLetter, product *ledger.Product) *catalogv1.Produ
 // would report as removed. Failed write-backs also go to push, because their version may be outdated. Push rereads the
 // product, and the remaining differences are decided again.
 func replayService(l *meshv1.DeadLetter) string {
-	switch l.GetReason() {
-	case topology.ReasonUndecodable, topology.ReasonWriteBackFailed:
-		return topology.Push
-	}
-	if l.GetService() == topology.Ingestion {
+	about := topology.ReasonAbout(l.GetReason())
+	ofState := about != topology.AboutMessage && about != topology.AboutWriteBack
+	if ofState && l.GetService() == topology.Ingestion {
 		return topology.Ingestion
 	}
 	return topology.Push

@@ -7,6 +7,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
@@ -63,23 +64,12 @@ func nothing(e *controlv1.Equality) (title, text string) {
 	return "No dead letters", "Nothing was refused that is still open."
 }
 
-// reasons are the titles of the classes of failure.
-var reasons = map[string]string{
-	"invalid_product":   "The row breaks a rule of Stripe's",
-	"query_failed":      "A query of the mapping fails",
-	"check_failed":      "A check of yours refuses it",
-	"refused_by_stripe": "Stripe refuses it",
-	"not_converging":    "It stays different after every try",
-	"exhausted":         "Too many attempts failed",
-	"linked_elsewhere":  "Another product is linked to it",
-	"undecodable":       "The message cannot be read",
-	"write_back_failed": "The tables do not take Stripe's value",
-	"unstorable":        "It cannot be stored",
-}
-
+// reasonTitle returns the heading of a class of failure.
 func reasonTitle(reason string) string {
-	if title, ok := reasons[reason]; ok {
-		return title
+	for _, r := range topology.Reasons() {
+		if r.Name == reason {
+			return r.Title
+		}
 	}
 	return visible.Words(reason)
 }

@@ -4,6 +4,7 @@ import (
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/internal/auth"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
@@ -20,20 +21,12 @@ func nothing(q query, e *controlv1.Equality) (title, text string) {
 	return "No drift", "No difference is older than the grace period."
 }
 
-// kinds are the titles of kinds of drift.
-var kinds = map[string]string{
-	"missing":             "Missing in Stripe",
-	"extra":               "In Stripe only",
-	"field":               "A field differs",
-	"price_structure":     "A price differs in what Stripe never changes",
-	"default_price":       "Another default price",
-	"archived_in_stripe":  "Archived in Stripe",
-	"archived_in_catalog": "Archived in the catalog",
-}
-
+// kindTitle returns the heading of a kind of drift.
 func kindTitle(kind string) string {
-	if title, ok := kinds[kind]; ok {
-		return title
+	for _, k := range catalog.Kinds() {
+		if string(k.Kind) == kind {
+			return k.Title
+		}
 	}
 	return visible.Words(kind)
 }
@@ -96,9 +89,7 @@ func choices(q query, counts []*controlv1.DriftCount) (byState, byKind []choice)
 		}
 	}
 	byKind = []choice{{title: "Every kind", query: query{state: q.state}, count: open, current: q.kind == ""}}
-	for _, name := range []string{
-		"missing", "extra", "field", "price_structure", "default_price", "archived_in_stripe", "archived_in_catalog",
-	} {
+	for _, name := range catalog.KindNames() {
 		if kind[name] > 0 || q.kind == name {
 			byKind = append(byKind,
 				choice{kindTitle(name), query{kind: name, state: q.state}, kind[name], q.kind == name})
