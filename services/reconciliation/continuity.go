@@ -102,12 +102,10 @@ func (r *reconciler) deliveredTo(ctx context.Context, consumers []mesh.ConsumerS
 		d.Created, d.Last, d.ReadTo = now.Created, now.Last, r.readTo(c.Stream, now, consumers)
 		r.lasts[c.Stream] = now
 		p, known := stored[c.Stream]
-		if known && mayLack(now, p) {
-			if d.HasRemoved, err = r.hasRemoved(ctx, c.Stream, now); err != nil {
+		if known {
+			if err := r.findRemoved(ctx, &d, p, now, consumers); err != nil {
 				return nil, err
 			}
-			// It is not asked again about the messages before: they were lost, which is known now, or replaced.
-			d.ReadTo = max(d.ReadTo, int64(now.First)-1)
 		}
 		if d.To < p.Sequence && p.Sequence <= d.Last {
 			if d.MessageAt, err = r.mesh.StoredAt(ctx, c.Stream, p.Sequence); err != nil {

@@ -129,6 +129,8 @@ type reconciler struct {
 	advanced  time.Time
 	// lasts are the streams when they were read last. Owned by the same goroutine.
 	lasts map[string]mesh.StreamState
+	// looks are the last looks for removed messages by stream. Owned by the same goroutine.
+	looks map[string]look
 	// readAdvanced is when a reread last stored how far the streams are read. Owned by the same goroutine.
 	readAdvanced time.Time
 	// commanded are the commands of a rebase. Owned by the same goroutine.
@@ -189,6 +191,7 @@ func Run(ctx context.Context, cfg Config) error {
 		replaced:  make(chan struct{}, 1),
 		positions: map[topology.Consumer]consumerMark{},
 		lasts:     map[string]mesh.StreamState{},
+		looks:     map[string]look{},
 		holder:    nuid.Next(),
 	}
 	l, err := ledger.OpenMigrated(ctx,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -54,6 +55,57 @@ func (r *reconciler) readTo(stream string, now mesh.StreamState, consumers []mes
 // mayLack reports whether a stream begins behind what is known to be read of it.
 func mayLack(now mesh.StreamState, p ledger.StreamPosition) bool {
 	return p.ReadTo >= 0 && int64(now.First) > p.ReadTo+1
+}
+
+// lookPause is how many times as long as a look for removed messages the pause after it is.
+const lookPause = 20
+
+// look is the last look for removed messages in a stream that found no loss.
+type look struct {
+	// created is the stream's, and first its first sequence then. The messages before were read or replaced.
+	created time.Time
+	first   uint64
+	ended   time.Time
+	took    time.Duration
+}
+
+// findRemoved looks for messages that a stream has lost and that were not read, and corrects how far the stream was
+// read.
+func (r *reconciler) findRemoved(ctx context.Context, d *ledger.Delivered, p ledger.StreamPosition,
+	now mesh.StreamState, consumers []mesh.ConsumerStatus,
+) (err error) {
+	if last := r.looks[d.Stream]; last.created.Equal(now.Created) {
+		d.ReadTo = max(d.ReadTo, int64(last.first)-1)
+		p.ReadTo = max(p.ReadTo, int64(last.first)-1)
+	}
+	switch {
+	case !mayLack(now, p):
+		return nil
+	case r.looksLater(d.Stream, consumers):
+		d.ReadTo = p.ReadTo
+		return nil
+	}
+	began := time.Now()
+	if d.HasRemoved, err = r.hasRemoved(ctx, d.Stream, now); err != nil {
+		return err
+	}
+	// The messages before are not looked for again: they were lost, which is known now, or replaced.
+	d.ReadTo = max(d.ReadTo, int64(now.First)-1)
+	if !d.HasRemoved {
+		r.looks[d.Stream] = look{created: now.Created, first: now.First, ended: time.Now(), took: time.Since(began)}
+	}
+	return nil
+}
+
+// looksLater reports whether a stream need not be looked at for removed messages yet. While its consumers are behind,
+// later states replace those that they have not read, all the time, and a look reads every product of the ledger.
+// Equality is unknown until they have read all, and then nothing is put off.
+func (r *reconciler) looksLater(stream string, consumers []mesh.ConsumerStatus) bool {
+	isBehind := slices.ContainsFunc(consumers, func(c mesh.ConsumerStatus) bool {
+		return c.Stream == stream && restsOn(c.Consumer) && !hasReadAll(c)
+	})
+	last := r.looks[stream]
+	return isBehind && time.Since(last.ended) < lookPause*last.took
 }
 
 // hasRemoved reports whether a stream that begins behind what was read has lost messages that were not read.
