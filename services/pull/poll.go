@@ -2,7 +2,7 @@ package pull
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,10 +27,11 @@ const (
 	// document its answer to an older cursor.
 	maxEventAge = 30*24*time.Hour - 12*time.Hour
 	// maxCursorAge is the age from which the cursor moves without an event. A catalog may not change for a month, and
-	// its cursor must not grow older than the events that Stripe lists.
-	maxCursorAge = 24 * time.Hour
-	// startAge is how far back reading starts if there is no position, or none that Stripe knows. A scan detects
-	// earlier changes.
+	// its cursor must not grow older than the events that Stripe lists. Until then it stays at its event: Stripe's
+	// answer that it does not know the event is how a poll notices a reset sandbox, or the key of another account.
+	maxCursorAge = 20 * 24 * time.Hour
+	// startAge is how far back reading starts if there is no event to continue at. A scan detects earlier changes, and
+	// events are visible long before they are that old.
 	startAge = time.Hour
 )
 
@@ -80,19 +81,25 @@ func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
 
 func (p *puller) pollRecord() *state.Record { return p.stores.Record(topology.KeyPoll, p.account) }
 
-// lastPoll returns the result of the last poll, without lost events that a scan has made up for. If it cannot be
-// decoded, it may have said that events were lost, so a scan is commanded.
+// lastPoll returns the result of the last poll by this host's clock, without lost events that a scan has made up for.
+// If it cannot be decoded, it may have said that events were lost, so a scan is commanded.
 func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
-	text, err := p.pollRecord().GetString(ctx)
+	report := &meshv1.PollReport{}
+	written, err := p.pollRecord().GetWithTime(ctx, report)
+	if errors.Is(err, proto.Error) {
+		report = &meshv1.PollReport{}
+		return report, p.scanForLostEvents(ctx, report, fmt.Sprintf("undecodable-poll-%d", time.Now().UnixMicro()),
+			"the result of the last poll, which may have lost events, cannot be decoded ("+err.Error()+")")
+	}
 	if err != nil {
 		return nil, err
 	}
-	report := &meshv1.PollReport{}
-	if err := proto.Unmarshal([]byte(text), report); err != nil {
-		report = &meshv1.PollReport{}
-		id := fmt.Sprintf("undecodable-poll-%x", sha256.Sum256([]byte(text)))
-		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
-		return report, p.scanForLostEvents(ctx, report, id, reason)
+	if report.GetAt() != nil {
+		now, err := p.mesh.Clock().Now(ctx)
+		if err != nil {
+			return nil, err
+		}
+		adoptClock(report, now.Sub(written))
 	}
 	if report.GetLost() == "" {
 		return report, nil
@@ -105,6 +112,15 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 		report.Lost, report.LostScan, report.LostAt = "", "", nil
 	}
 	return report, nil
+}
+
+// adoptClock converts the time of the last successful poll to this host's clock. age is how long ago the report was
+// written. Another host may have written it, and the time between success and failure is by one clock only.
+func adoptClock(report *meshv1.PollReport, age time.Duration) {
+	if report.GetError() != "" {
+		age += max(report.GetFailedAt().AsTime().Sub(report.GetAt().AsTime()), 0)
+	}
+	report.At = timestamppb.New(time.Now().Add(-age))
 }
 
 // position is how far events have been read. "evt_...@second" is an event and the second of its creation. "@second" is
@@ -170,7 +186,7 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	p.polled.Store(report.GetAt().AsTime().UnixNano())
 	next := read.next
 	if readUpTo.Unix()-next.since() > int64(maxCursorAge/time.Second) {
-		next = positionAt(readUpTo)
+		next = positionAt(readUpTo.Add(-startAge))
 	}
 	if next == from {
 		return nil
@@ -244,8 +260,8 @@ func (p *puller) recoverLostEvents(ctx context.Context, report *meshv1.PollRepor
 	return next, storePosition(ctx, cursor, next)
 }
 
-// scanForLostEvents stores that events were lost, and commands the scan that detects their effects. Equality is unknown
-// until the scan has ended. A repetition with the same id changes nothing.
+// scanForLostEvents commands the scan that detects the effects of lost events, and stores that they were lost. Equality
+// is unknown until the scan has ended.
 func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
 	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason+". A scan reads everything.")
 	scan := &meshv1.Command{
@@ -253,14 +269,14 @@ func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollRepor
 		IssuedAt: timestamppb.Now(),
 		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
-	report.Lost, report.LostScan, report.LostAt = reason, id, scan.GetIssuedAt()
-	// It is stored before the cursor moves, so that a kill does not forget it.
-	if err := p.pollRecord().Put(ctx, report); err != nil {
-		return fmt.Errorf("record that events were lost: %w", err)
-	}
 	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
 		mesh.WithID(id)); err != nil {
 		return fmt.Errorf("command a scan, because %s: %w", reason, err)
+	}
+	report.Lost, report.LostScan, report.LostAt = reason, id, scan.GetIssuedAt()
+	// The caller moves the cursor afterwards, so that a kill in between repeats this.
+	if err := p.pollRecord().Put(ctx, report); err != nil {
+		return fmt.Errorf("record that events were lost: %w", err)
 	}
 	return nil
 }
