@@ -36,6 +36,9 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 			}
 			return err
 		}); err != nil {
+			if plan != nil && ctx.Err() != nil {
+				return nil, stillLeft(ctx, plan)
+			}
 			return nil, fmt.Errorf("could not read the plan: %w", err)
 		}
 		isDone := len(plan.GetProducts()) == 0 || onlyHeld(plan)
@@ -53,10 +56,15 @@ func waitConverged(ctx context.Context, control controlv1connect.ControlServiceC
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w", describeRemaining(plan), context.Cause(ctx))
+			return nil, stillLeft(ctx, plan)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// stillLeft is the error of a wait that ended with ctx. It says what the latest plan has left to do.
+func stillLeft(ctx context.Context, plan *controlv1.PlanResponse) error {
+	return fmt.Errorf("%s: %w", describeRemaining(plan), context.Cause(ctx))
 }
 
 // heldError says that the guard holds all products that differ.
