@@ -22,12 +22,12 @@ type DriftFilter struct {
 var andNotHeld = ` AND product_id NOT IN (SELECT product_id FROM driftless_ledger.product
 	WHERE account = $1 AND state = ` + sqlList(Held) + `)`
 
-// Drifts returns drift by product, about as much as the limit, and reports whether there are more products after these.
-// It never cuts a product's open drift, also if that exceeds the limit. It cuts settled drift: the latest of a product
-// stays. Without named products, it leaves out drift of products whose change the guard holds.
+// Drifts returns drift by product, about as much as the limit, and reports whether there is more. It never cuts a
+// product's open drift, also if that exceeds the limit. It cuts settled drift: the latest of a product stays. Without
+// named products, it leaves out drift of products whose change the guard holds.
 func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts []*Drift, more bool, err error) {
-	bound := int64(limit) + 1
-	if drifts, err = l.readDrifts(ctx, of, &bound); err != nil || len(drifts) <= limit {
+	bound := limit + 1
+	if drifts, err = l.readDrifts(ctx, of, bound); err != nil || len(drifts) < bound {
 		return drifts, false, err
 	}
 	last := drifts[limit].Product
@@ -35,24 +35,28 @@ func (l *Ledger) Drifts(ctx context.Context, of DriftFilter, limit int) (drifts 
 		func(d *Drift) bool { return d.Product == last }); len(whole) > 0 {
 		return whole, true, nil
 	}
-	if !drifts[limit-1].SettledAt.IsZero() {
-		return drifts[:limit], true, nil
-	}
-	of.Settled = false
 	following := of
 	following.After = last
-	bound = 1
-	others, err := l.readDrifts(ctx, following, &bound)
+	of.Products = []string{last}
+	// Open drift comes first, so it is whole once settled drift follows. One read sees both as they were at one time.
+	for len(drifts) == bound {
+		if cut := drifts[:bound-1]; !cut[len(cut)-1].SettledAt.IsZero() {
+			return cut, true, nil
+		}
+		bound *= 2
+		if drifts, err = l.readDrifts(ctx, of, bound); err != nil {
+			return nil, false, err
+		}
+	}
+	others, err := l.readDrifts(ctx, following, 1)
 	if err != nil {
 		return nil, false, err
 	}
-	of.Products = []string{last}
-	drifts, err = l.readDrifts(ctx, of, nil)
-	return drifts, len(others) > 0, err
+	return drifts, len(others) > 0, nil
 }
 
-// readDrifts reads drift by product, at most the limit. A nil limit reads all.
-func (l *Ledger) readDrifts(ctx context.Context, of DriftFilter, limit *int64) ([]*Drift, error) {
+// readDrifts reads drift by product, at most the limit: a product's open drift first, then its latest settled drift.
+func (l *Ledger) readDrifts(ctx context.Context, of DriftFilter, limit int) ([]*Drift, error) {
 	list := func(s []string) []string { return append([]string{}, s...) }
 	held := ""
 	if len(of.Products) == 0 {

@@ -129,57 +129,6 @@ func (b *bench) latest() *ledger.Drift {
 	return b.drift()[0]
 }
 
-// A page ends with a whole product, so that the next one can continue after it.
-func TestDrifts_NeverCutsProduct(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, nil)
-	for _, id := range []string{"cup", "mug", "plate"} {
-		state := func(text string) *catalogv1.Product {
-			return &catalogv1.Product{Id: id, Name: text, Description: text, UnitLabel: text, Active: proto.Bool(true)}
-		}
-		require.NoError(t, b.Apply(t.Context(), ledger.DesiredChange(&catalogv1.ProductChange{
-			Account:   "default",
-			ProductId: id,
-			Version:   1,
-			Operation: catalogv1.Operation_OPERATION_UPSERT,
-			Product:   state("A"),
-		}, at(1), ledger.Entry{})))
-		for i, text := range []string{"A", "by hand"} {
-			require.NoError(t, b.Apply(t.Context(), ledger.ObservedChange(&catalogv1.Observed{
-				Account:   "default",
-				ProductId: id,
-				Version:   1,
-				Product:   state(text),
-			}, at(uint64(i+1)))))
-		}
-	}
-	for limit := 1; limit <= 9; limit++ {
-		var listed []string
-		of := ledger.DriftFilter{}
-		for more := true; more; {
-			var page []*ledger.Drift
-			var err error
-			page, more, err = b.Drifts(t.Context(), of, limit)
-			require.NoError(t, err)
-			require.NotEmpty(t, page, "there is more only if there is some")
-			for _, d := range page {
-				listed = append(listed, d.Product+" "+d.Field)
-				of.After = d.Product
-			}
-		}
-		require.Equal(t, []string{
-			"cup description", "cup name", "cup unit_label", "mug description", "mug name", "mug unit_label",
-			"plate description", "plate name", "plate unit_label",
-		}, listed, "at most about %d at a time", limit)
-	}
-	for _, settled := range []bool{false, true} {
-		page, more, err := b.Drifts(t.Context(), ledger.DriftFilter{Products: []string{"mug"}, Settled: settled}, 1)
-		require.NoError(t, err)
-		require.False(t, more)
-		require.Len(t, page, 3)
-	}
-}
-
 func TestDrift_IsOpenedRepairedAndSettled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
