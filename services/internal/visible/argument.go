@@ -18,13 +18,3 @@ func Argument(s string) string {
 		return "$'" + Text(strings.NewReplacer(`\`, `\\`, "'", `\'`, "`", `\x60`).Replace(s)) + "'"
 	}
 }
-
-// List returns texts as one argument for a flag that takes a list. The flag splits it at commas, but for those behind a
-// backslash.
-func List(values ...string) string {
-	escaped := make([]string, len(values))
-	for i, v := range values {
-		escaped[i] = strings.ReplaceAll(v, ",", `\,`)
-	}
-	return Argument(strings.Join(escaped, ","))
-}

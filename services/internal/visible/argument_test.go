@@ -26,9 +26,3 @@ func TestArgument_IsOneArgumentForAShell(t *testing.T) {
 		require.Equal(t, in, string(out))
 	}
 }
-
-func TestList_IsOneArgumentForAFlag(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "name", List("name"))
-	require.Equal(t, `'name,metadata.a\,b'`, List("name", "metadata.a,b"))
-}

@@ -137,7 +137,7 @@ func parse(values []string) ([]chosen, error) {
 	var out []chosen
 	for _, value := range values {
 		product, field, ok := strings.Cut(value, separator)
-		if !ok || product == "" {
+		if !ok || product == "" || field == "" {
 			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("the form is not one of this page"))
 		}
 		i := slices.IndexFunc(out, func(c chosen) bool { return c.product == product })
@@ -197,15 +197,19 @@ func decideEach(v *web.Visit, verb, command string, decide func(chosen) error) (
 	return web.Done{Text: text + ".", Command: commandsFor(command, list, v.PostForm.Get("reason"))}, nil
 }
 
-// commandsFor returns the commands that decide the same, empty if they are too many. command names a PRODUCT.
+// commandsFor returns the commands that decide the same, empty if they are too many, or if a command cannot name one of
+// the fields. command names a PRODUCT.
 func commandsFor(command string, list []chosen, reason string) string {
 	if len(list) > maxCommands {
 		return ""
 	}
 	var lines []string
 	for _, c := range list {
-		line := strings.ReplaceAll(command, "PRODUCT", visible.Argument(c.product)) +
-			" --field=" + visible.List(c.fields...)
+		fields, ok := visible.ListFlag("field", c.fields...)
+		if !ok {
+			return ""
+		}
+		line := strings.ReplaceAll(command, "PRODUCT", visible.Argument(c.product)) + " " + fields
 		if reason := strings.TrimSpace(reason); reason != "" {
 			line += " --reason=" + visible.Argument(reason)
 		}

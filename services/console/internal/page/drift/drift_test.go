@@ -35,7 +35,7 @@ func TestDecideEach_SaysWhatWasDecided(t *testing.T) {
 			reason:   " by phone ",
 			want: web.Done{
 				Text:    "2 differences are decided.",
-				Command: `driftless drift ignore mug --field='name,metadata.a\,b' --reason='by phone'`,
+				Command: `driftless drift ignore mug --field=name --field='metadata.a\,b' --reason='by phone'`,
 			},
 			calls: 1,
 		},
@@ -46,6 +46,15 @@ func TestDecideEach_SaysWhatWasDecided(t *testing.T) {
 				Command: "driftless drift ignore mug --field='-' && driftless drift ignore 'a cup' --field=name",
 			},
 			calls: 2,
+		},
+		"a field that no command can name": {
+			selected: []string{"mug\x1fname", "mug\x1fmetadata.a\\,b"},
+			want:     web.Done{Text: "2 differences are decided."},
+			calls:    1,
+		},
+		"a field without a name": {
+			selected: []string{"mug\x1fname", "cup\x1f"},
+			err:      "the form is not one of this page",
 		},
 		"too many products for commands": {
 			selected: many,

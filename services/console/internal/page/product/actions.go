@@ -36,17 +36,17 @@ func command(verb, id, rest string) string {
 	return line
 }
 
-// fieldFlag returns the flag of a command for a field, empty for all fields.
-func fieldFlag(name string) string {
-	if name == "" {
-		return ""
+// decision returns a command that decides about a field, or about all if it is empty. It is empty if no command can
+// name the field.
+func decision(verb, id, field string, flags ...string) string {
+	if field != "" {
+		flag, ok := visible.ListFlag("field", field)
+		if !ok {
+			return ""
+		}
+		flags = append(flags, flag)
 	}
-	return "--field " + visible.List(name)
-}
-
-// keepFlags returns the flags of a command that decides about a field, or about all.
-func keepFlags(side, name string) string {
-	return strings.TrimSpace("--keep " + side + " " + fieldFlag(name))
+	return command(verb, id, strings.Join(flags, " "))
 }
 
 func sync(v *web.Visit) (web.Done, error) {
@@ -115,7 +115,7 @@ func resolve(v *web.Visit) (web.Done, error) {
 	}
 	return web.Done{
 		Text:    fmt.Sprintf("%s: %s decided, %s.", id, named(answer.Msg.GetDrift()), effect),
-		Command: command("drift resolve", id, keepFlags(side, name)),
+		Command: decision("drift resolve", id, name, "--keep "+side),
 	}, nil
 }
 
@@ -135,7 +135,7 @@ func ignore(v *web.Visit) (web.Done, error) {
 	}
 	return web.Done{
 		Text:    fmt.Sprintf("%s: %s left alone until a value changes.", id, named(answer.Msg.GetDrift())),
-		Command: command("drift ignore", id, fieldFlag(name)),
+		Command: decision("drift ignore", id, name),
 	}, nil
 }
 

@@ -1190,7 +1190,7 @@ func keep(f *facts, id, name, side string, possible bool) templ.Component {
 			templ_7745c5c3_Err = view.Act("keep-"+side+"-"+id, view.Action{
 				Label: keepLabel(side, id), Path: view.ProductPath(f.id) + "/resolve", Role: auth.Operate, Reason: true,
 				Effect:  keepEffect(side, name),
-				Command: command("drift resolve", f.id, keepFlags(side, name)),
+				Command: decision("drift resolve", f.id, name, "--keep "+side),
 				Fields:  []view.Field{{Name: "keep", Value: side}, {Name: "field", Value: cmp.Or(name, allFields)}},
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
@@ -1222,7 +1222,7 @@ func leave(f *facts, id, name string) templ.Component {
 		templ_7745c5c3_Err = view.Act("ignore-"+id, view.Action{
 			Label: ignoreLabel(id), Path: view.ProductPath(f.id) + "/ignore", Role: auth.Operate, Reason: true,
 			Effect:  "Both sides stay as they are, until one of the values changes.",
-			Command: command("drift ignore", f.id, fieldFlag(name)),
+			Command: decision("drift ignore", f.id, name),
 			Fields:  []view.Field{{Name: "field", Value: cmp.Or(name, allFields)}},
 		}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
