@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -17,18 +18,23 @@ import (
 // published.
 const outboxInterval = time.Second
 
+// undecodableInterval is how often messages that cannot be decoded are logged again.
+const undecodableInterval = time.Hour
+
 // publishOutbox publishes the messages that the ledger has stored, until ctx ends.
 func (r *reconciler) publishOutbox(ctx context.Context) error {
 	ticker := time.NewTicker(outboxInterval)
 	defer ticker.Stop()
-	undecodable := 0
+	var undecodable undecodableLog
 	for outage := (&mesh.Outage{}); ; {
 		err := r.ledger.PublishOutbox(ctx, r.publishMessage)
-		// These messages stay until an operator deletes them. They must not hide an outage.
-		if left := (*ledger.UndecodableError)(nil); errors.As(err, &left) {
-			if n := len(left.Rows); n != undecodable {
-				r.Logger.ErrorContext(ctx, "some messages of the ledger are not published", "messages", n, "error", left)
-				undecodable = n
+		// These messages stay until an operator deletes them. They must not hide an outage. Beside another error it is
+		// not known whether there still are any.
+		if left, _ := errors.AsType[*ledger.UndecodableError](err); (left != nil || err == nil) && ctx.Err() == nil {
+			r.undecodable.Store(left)
+			if undecodable.isDue(left, time.Now()) {
+				r.Logger.ErrorContext(ctx, "some messages of the ledger are not published",
+					"messages", len(left.Rows), "error", left)
 			}
 			err = nil
 		}
@@ -42,6 +48,34 @@ func (r *reconciler) publishOutbox(ctx context.Context) error {
 		case <-r.outgoing:
 		}
 	}
+}
+
+// undecodableLog decides when messages that cannot be decoded are logged. The zero value is ready to use.
+type undecodableLog struct {
+	rows []int64
+	at   time.Time
+}
+
+// isDue reports whether the messages that a search left are to be logged: when they are others than before, and every
+// undecodableInterval. Nil means none.
+func (u *undecodableLog) isDue(left *ledger.UndecodableError, now time.Time) bool {
+	if left == nil {
+		*u = undecodableLog{}
+		return false
+	}
+	if slices.Equal(u.rows, left.Rows) && now.Sub(u.at) < undecodableInterval {
+		return false
+	}
+	u.rows, u.at = left.Rows, now
+	return true
+}
+
+// unpublished returns why some messages of the ledger are not published, "" if none is left.
+func (r *reconciler) unpublished() string {
+	if left := r.undecodable.Load(); left != nil {
+		return left.Error()
+	}
+	return ""
 }
 
 // publishMessage publishes a message of the ledger in the trace that it continues.

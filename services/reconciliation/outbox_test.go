@@ -1,9 +1,12 @@
 package reconciliation_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
@@ -68,4 +71,32 @@ func TestOutbox_PublishesLaterWhatFailed(t *testing.T) {
 				"once each")
 		})
 	}
+}
+
+// A message that cannot be decoded is a problem of the status until it is deleted.
+func TestOutbox_StatusShowsMessageThatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	r.Start()
+	db, err := pgx.Connect(t.Context(), r.Config.LedgerURL)
+	require.NoError(t, err)
+	defer db.Close(context.WithoutCancel(t.Context()))
+	problem := func() string {
+		s := controltest.Ask[controlv1.GetStatusResponse](r, "GetStatus", "{}")
+		for _, p := range s.GetProblems() {
+			if p.GetKind() == "outbox" {
+				return p.GetText()
+			}
+		}
+		return ""
+	}
+	require.Empty(t, problem())
+	var row int64
+	require.NoError(t, db.QueryRow(t.Context(), `INSERT INTO driftless_ledger.outbox (account, product_id, kind, payload)
+		VALUES ('default', 'mug', 'outcome', '\xff') RETURNING id`).Scan(&row))
+	require.Eventually(t, func() bool { return problem() != "" }, controltest.Patience, 20*time.Millisecond)
+	require.Contains(t, problem(), fmt.Sprintf("row %d of driftless_ledger.outbox, about product mug, cannot be decoded", row))
+	_, err = db.Exec(t.Context(), `DELETE FROM driftless_ledger.outbox WHERE id = $1`, row)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return problem() == "" }, controltest.Patience, 20*time.Millisecond)
 }

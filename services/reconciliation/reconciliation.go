@@ -121,6 +121,8 @@ type reconciler struct {
 	view *view.Reader
 	// linksMissing says which adopted products have no link. Nil if each has its link.
 	linksMissing atomic.Pointer[string]
+	// undecodable are the messages of the ledger that cannot be published. Nil if there are none.
+	undecodable atomic.Pointer[ledger.UndecodableError]
 	// replaced makes watchContinuity look at once at a ledger that seems to be another one.
 	replaced chan struct{}
 	// positions are the consumers as they were when their positions were stored last, at the time advanced. Owned by
@@ -243,6 +245,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Ledger:       l,
 		Commands:     r.commands,
 		View:         r.view,
+		Unpublished:  r.unpublished,
 		Notifier:     notifier,
 		Approvers:    cfg.Approvers,
 		CanWriteBack: cfg.CanWriteBack,

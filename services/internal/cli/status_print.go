@@ -95,6 +95,7 @@ var problemLabels = map[string]string{
 	"dead":      "DEAD",
 	"drifted":   "DRIFTED",
 	"check":     "CHECK",
+	"outbox":    "UNPUBLISHED",
 	"processes": "UNKNOWN",
 }
 

@@ -1207,8 +1207,8 @@ func (x *FlowStatus) GetNextAt() *timestamppb.Timestamp {
 // Something that an operator should know.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A problem: halted, paused, held, service, failing, dead, drifted, check or processes. A note: version, process,
-	// creations, scan or poll.
+	// A problem: halted, paused, held, service, failing, dead, drifted, check, outbox or processes. A note: version,
+	// process, creations, scan or poll.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// The command that tells more, or ends it. Empty if there is none.

@@ -64,6 +64,8 @@ type Config struct {
 	Ledger   *ledger.Ledger
 	Commands command.Issuer
 	View     *view.Reader
+	// Unpublished returns why some messages of the ledger are not published, "" if each is.
+	Unpublished func() string
 	// Notifier sends the account's notifications.
 	Notifier *notify.Notifier
 	// Approvers is how many different people must approve a held change. 0 means 1. Push must have the same number.

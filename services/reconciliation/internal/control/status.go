@@ -114,6 +114,9 @@ func (c control) addOverview(ctx context.Context, v *view.View, o overview, out 
 			Kind: "processes", Text: "it is not known which processes run: " + o.servicesUnknown.Error(),
 		})
 	}
+	if why := c.Unpublished(); why != "" {
+		out.Problems = append(out.Problems, &controlv1.Notice{Kind: "outbox", Text: why})
+	}
 	out.Services = o.services
 	out.StripeRate = health.StripeRate(o.services, o.record, now)
 	out.ReadAllowance = health.ReadAllowance(o.services, o.record, now)

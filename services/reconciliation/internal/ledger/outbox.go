@@ -112,7 +112,11 @@ func (l *Ledger) runOutbox(ctx context.Context, run *outboxRun) error {
 	return nil
 }
 
-// UndecodableError says that stored messages cannot be decoded. They were damaged, or written by another program.
+// errUnknownKind means that a message is of a kind that this version does not have.
+var errUnknownKind = errors.New("its kind is unknown")
+
+// UndecodableError says that stored messages cannot be decoded. They were damaged, or written by another program or a
+// later version.
 type UndecodableError struct {
 	// Rows are the ids of the rows of driftless_ledger.outbox, in ascending order.
 	Rows []int64
@@ -126,8 +130,12 @@ func (e *UndecodableError) Error() string {
 	if n := len(e.Rows) - 1; n > 0 {
 		others = fmt.Sprintf(" (and %d later rows)", n)
 	}
+	remedy := "save it for a report of the bug, then delete the row"
+	if errors.Is(e.Err, errUnknownKind) {
+		remedy = "a reconciliation of a later version publishes it; if none runs, " + remedy
+	}
 	return fmt.Sprintf("row %d of driftless_ledger.outbox, about product %s, cannot be decoded: %v%s; it stays and is "+
-		"not published: save it for a report of the bug, then delete the row", e.Rows[0], e.Product, e.Err, others)
+		"not published: %s", e.Rows[0], e.Product, e.Err, others, remedy)
 }
 
 func (e *UndecodableError) Unwrap() error { return e.Err }
@@ -224,7 +232,7 @@ func scanMessage(row pgx.CollectableRow) (m Message, err error) {
 	case kindCommand:
 		m.Body = &meshv1.Command{}
 	default:
-		m.broken = fmt.Errorf("its kind %s is unknown", kind)
+		m.broken = fmt.Errorf("%w: %s", errUnknownKind, kind)
 		return m, nil
 	}
 	if err := proto.Unmarshal(payload, m.Body); err != nil {

@@ -171,6 +171,15 @@ func TestPublishOutbox_LeavesMessageThatCannotBeDecoded(t *testing.T) {
 	require.ElementsMatch(t, []string{"settled:mug:1", "found:cup:2", "settled:cup:2"}, s.ids)
 	require.Equal(t, 3, s.attempts, "what is left is not published")
 
+	// A kind of a later version is not damaged: its process publishes the message.
+	_, err = db.Exec(t.Context(), `ALTER TABLE driftless_ledger.outbox DROP CONSTRAINT outbox_kind_check`)
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), `UPDATE driftless_ledger.outbox SET kind = 'poem' WHERE id = $1`, row)
+	require.NoError(t, err)
+	err = l.PublishOutbox(t.Context(), s.publish)
+	require.ErrorContains(t, err, "its kind is unknown: poem")
+	require.ErrorContains(t, err, "a reconciliation of a later version publishes it; if none runs, save it")
+
 	// A failure to publish is the more urgent error, also beside one of the database.
 	drift(t, l, "jug", 1)
 	refuse := errors.New("no responders")
