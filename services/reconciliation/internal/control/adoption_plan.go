@@ -57,8 +57,8 @@ func (c control) PlanAdoption(ctx context.Context,
 	return connect.NewResponse(out), nil
 }
 
-// adoptionUnknown returns why the ledger does not have everything that a scan has found, or "". Once it had, what comes
-// later is of single products, and is seen when they are adopted.
+// adoptionUnknown returns why the ledger does not have the whole catalog and everything that a scan has found, or "".
+// Once it had, what comes later is of single products, and is seen when they are adopted.
 func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (string, error) {
 	switch {
 	case scan == nil:
@@ -70,6 +70,13 @@ func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (
 	}
 	if c.adoptions.isRead(scan.GetId()) {
 		return "", nil
+	}
+	var capture meshv1.CaptureReport
+	if _, err := c.Stores.Capture(c.Account).Get(ctx, &capture); err != nil {
+		return "", err
+	}
+	if capture.GetCapturedUpTo() == nil {
+		return "it is unknown what the catalog has: ingestion has not read all of it yet", nil
 	}
 	consumers, err := c.Mesh.Consumers(ctx)
 	if err != nil {

@@ -112,7 +112,7 @@ func nothing(q query, p *controlv1.PlanAdoptionResponse) (title, text string) {
 		return "Nothing matches", "No match has what is chosen. Matches without a filter: " +
 			view.Count(p.GetCertain()+p.GetDoubtful()) + "."
 	case p.GetCatalogProducts() == 0:
-		return "Nothing to adopt", "Every product of the catalog is in Stripe or linked."
+		return "Nothing to adopt", "The ledger has no product of the catalog that waits for a link."
 	case p.GetStripeProducts() == 0:
 		return "Nothing to adopt", "Stripe has no product that the catalog does not know."
 	}
