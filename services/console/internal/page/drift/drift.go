@@ -20,10 +20,12 @@ import (
 )
 
 const (
-	// maxShown is about how many differences a page has. It never cuts a product.
+	// maxShown is about how many differences a page has. It never cuts a product, which may have thousands.
 	maxShown = 200
-	// maxDecided is at most how many differences one form decides.
-	maxDecided = 1000
+	// maxProducts is at most how many products one form decides about.
+	maxProducts = 1000
+	// maxFields is at most how many fields of a product the API decides at once.
+	maxFields = 1000
 	// maxCommands is at most how many commands a result shows. Each is about one product.
 	maxCommands = 5
 )
@@ -150,15 +152,15 @@ func parse(values []string) ([]chosen, error) {
 	switch {
 	case len(values) == 0:
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("no difference is selected"))
-	case len(values) > maxDecided:
+	case len(out) > maxProducts:
 		return nil, connect.NewError(connect.CodeInvalidArgument,
-			fmt.Errorf("%d differences are selected, and at most %d can be decided at once", len(values), maxDecided))
+			fmt.Errorf("%d products are selected, and at most %d can be decided at once", len(out), maxProducts))
 	}
 	return out, nil
 }
 
-// decideEach calls a decision for each selected product. It goes on after a product that cannot be decided, and stops
-// after any other error.
+// decideEach calls a decision for each selected product, several times for one with more than maxFields fields. It goes
+// on after a product that cannot be decided, and stops after any other error.
 func decideEach(v *web.Visit, verb, command string, decide func(chosen) error) (web.Done, error) {
 	list, err := parse(v.PostForm["drift"])
 	if err != nil {
@@ -166,18 +168,19 @@ func decideEach(v *web.Visit, verb, command string, decide func(chosen) error) (
 	}
 	var decided uint64
 	var failed []string
+	var failure error
 	stopped := ""
 	for _, c := range list {
-		err := decide(c)
-		switch code := connect.CodeOf(err); {
-		case err == nil:
-			decided += uint64(len(c.fields))
-			continue
-		case code == connect.CodeNotFound || code == connect.CodeFailedPrecondition:
-			failed = append(failed, c.product+": "+web.Explain(err))
+		n, err := decideProduct(c, decide)
+		decided += n
+		if err == nil {
 			continue
 		}
-		stopped = "Stopped at " + c.product + ": " + web.Explain(err)
+		if code := connect.CodeOf(err); code == connect.CodeNotFound || code == connect.CodeFailedPrecondition {
+			failed, failure = append(failed, c.product+": "+web.Explain(err)), err
+			continue
+		}
+		stopped, failure = "Stopped at "+c.product+": "+web.Explain(err), err
 		break
 	}
 	var texts []string
@@ -191,14 +194,26 @@ func decideEach(v *web.Visit, verb, command string, decide func(chosen) error) (
 		texts = append(texts, stopped)
 	}
 	text := strings.Join(texts, ". ")
-	if len(failed) > 0 || stopped != "" {
-		return web.Done{}, errors.New(text)
+	if failure != nil {
+		return web.Done{}, connect.NewError(connect.CodeOf(failure), errors.New(text))
 	}
 	return web.Done{Text: text + ".", Command: commandsFor(command, list, v.PostForm.Get("reason"))}, nil
 }
 
-// commandsFor returns the commands that decide the same, empty if they are too many, or if a command cannot name one of
-// the fields. command names a PRODUCT.
+// decideProduct calls a decision for at most maxFields fields of a product at a time, until one fails. It returns how
+// many were decided.
+func decideProduct(c chosen, decide func(chosen) error) (decided uint64, err error) {
+	for fields := range slices.Chunk(c.fields, maxFields) {
+		if err := decide(chosen{product: c.product, fields: fields}); err != nil {
+			return decided, err
+		}
+		decided += uint64(len(fields))
+	}
+	return decided, nil
+}
+
+// commandsFor returns the commands that decide the same, empty if they are too many, or if a command cannot name all
+// fields. command names a PRODUCT.
 func commandsFor(command string, list []chosen, reason string) string {
 	if len(list) > maxCommands {
 		return ""
@@ -206,7 +221,7 @@ func commandsFor(command string, list []chosen, reason string) string {
 	var lines []string
 	for _, c := range list {
 		fields, ok := visible.ListFlag("field", c.fields...)
-		if !ok {
+		if !ok || len(c.fields) > maxFields {
 			return ""
 		}
 		line := strings.ReplaceAll(command, "PRODUCT", visible.Argument(c.product)) + " " + fields
