@@ -103,8 +103,12 @@ func Main(args []string) int {
 	}
 }
 
-// AfterApply sets how times and colours are shown, and refuses a format that the command does not have.
+// AfterApply sets how times and colours are shown, and refuses empty values and a format that the command does not
+// have.
 func (c *cli) AfterApply(parsed *kong.Context) error {
+	if err := refuseEmpty(parsed); err != nil {
+		return err
+	}
 	colourMode, zone = c.Colour, time.Local
 	if c.UTC {
 		zone = time.UTC
