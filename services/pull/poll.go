@@ -74,22 +74,43 @@ func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
 		}
 		p.logger.WarnContext(ctx, "poll failed; the next one tries again", attributes...)
 	}
-	if err := p.pollRecord().Put(ctx, report); err != nil && ctx.Err() == nil {
+	if err := p.updatePoll(ctx, func(stored *meshv1.PollReport) {
+		stored.At, stored.Events, stored.ReadUpTo = report.GetAt(), report.GetEvents(), report.GetReadUpTo()
+		stored.Error, stored.FailedAt, stored.Interval = report.GetError(), report.GetFailedAt(), report.GetInterval()
+	}); err != nil && ctx.Err() == nil {
 		p.logger.WarnContext(ctx, "could not record the result of a poll", "error", err)
+	}
+}
+
+// updatePoll changes the stored result of the last poll. Every replica polls and writes it.
+func (p *puller) updatePoll(ctx context.Context, change func(*meshv1.PollReport)) error {
+	for {
+		stored := &meshv1.PollReport{}
+		revision, err := p.pollRecord().GetAt(ctx, stored)
+		if err != nil {
+			return err
+		}
+		change(stored)
+		if _, err := p.pollRecord().CompareAndPut(ctx, stored, revision); !errors.Is(err, state.ErrConflict) {
+			return err
+		}
 	}
 }
 
 func (p *puller) pollRecord() *state.Record { return p.stores.Record(topology.KeyPoll, p.account) }
 
-// lastPoll returns the result of the last poll by this host's clock, without lost events that a scan has made up for.
-// If it cannot be decoded, it may have said that events were lost, so a scan is commanded.
+// lastPoll returns the result of the last poll by this host's clock. If it cannot be decoded, it may have said that
+// events were lost, so a scan is commanded.
 func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	report := &meshv1.PollReport{}
 	written, err := p.pollRecord().GetWithTime(ctx, report)
 	if errors.Is(err, proto.Error) {
+		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
+		if err := p.pollRecord().Put(ctx, &meshv1.PollReport{Error: reason, FailedAt: timestamppb.Now()}); err != nil {
+			return nil, err
+		}
 		report = &meshv1.PollReport{}
-		return report, p.scanForLostEvents(ctx, report, fmt.Sprintf("undecodable-poll-%d", time.Now().UnixMicro()),
-			"the result of the last poll, which may have lost events, cannot be decoded ("+err.Error()+")")
+		return report, p.scanForLostEvents(ctx, report, lostEventsID("undecodable"), reason)
 	}
 	if err != nil {
 		return nil, err
@@ -104,14 +125,42 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	if report.GetLost() == "" {
 		return report, nil
 	}
+	return report, p.followLostEvents(ctx, report)
+}
+
+// lostEventsID returns a new id of a scan for lost events.
+func lostEventsID(cause string) string {
+	return fmt.Sprintf("lost-events-%s-%d", cause, time.Now().UnixMicro())
+}
+
+// lostEventsInterval is the time after which another scan for lost events is commanded if none has read everything.
+const lostEventsInterval = 5 * time.Minute
+
+// followLostEvents forgets lost events that a scan has made up for. If the latest scan has not and runs no more, it
+// commands another one.
+func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport) error {
 	scan := &meshv1.ScanReport{}
 	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
-		return nil, err
+		return err
 	}
-	if state.HasReadLostEvents(scan, report) {
-		report.Lost, report.LostScan, report.LostAt = "", "", nil
+	isRunning := scan.GetStartedAt() != nil && scan.GetFinishedAt() == nil && scan.GetError() == ""
+	switch {
+	case state.HasReadLostEvents(scan, report):
+		return p.forgetLostEvents(ctx, scan)
+	case isRunning || time.Since(report.GetLostAt().AsTime()) < lostEventsInterval:
+		return nil
+	default:
+		return p.scanForLostEvents(ctx, report, lostEventsID("again"), report.GetLost())
 	}
-	return report, nil
+}
+
+// forgetLostEvents removes lost events from the stored result of the last poll if a scan has made up for them.
+func (p *puller) forgetLostEvents(ctx context.Context, scan *meshv1.ScanReport) error {
+	return p.updatePoll(ctx, func(stored *meshv1.PollReport) {
+		if stored.GetLost() != "" && state.HasReadLostEvents(scan, stored) {
+			stored.Lost, stored.LostScan, stored.LostAt = "", "", nil
+		}
+	})
 }
 
 // adoptClock converts the time of the last successful poll to this host's clock. age is how long ago the report was
@@ -273,9 +322,12 @@ func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollRepor
 		mesh.WithID(id)); err != nil {
 		return fmt.Errorf("command a scan, because %s: %w", reason, err)
 	}
-	report.Lost, report.LostScan, report.LostAt = reason, id, scan.GetIssuedAt()
 	// The caller moves the cursor afterwards, so that a kill in between repeats this.
-	if err := p.pollRecord().Put(ctx, report); err != nil {
+	if err := p.updatePoll(ctx, func(stored *meshv1.PollReport) {
+		stored.Lost, stored.LostScan, stored.LostAt = reason, id, scan.GetIssuedAt()
+		// Nothing has been read by this.
+		stored.At, stored.Error, stored.FailedAt = report.GetAt(), reason, scan.GetIssuedAt()
+	}); err != nil {
 		return fmt.Errorf("record that events were lost: %w", err)
 	}
 	return nil

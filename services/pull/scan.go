@@ -179,10 +179,11 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 // isFinished reports whether a scan has finished.
 func isFinished(r *meshv1.ScanReport) bool { return r.GetFinishedAt() != nil }
 
-// isSupersededBy reports whether a command is a scheduled one and another scan started after it was issued. The other
-// scan does as well. Scheduled commands pile up while pull is down, and each would cost the reads of a scan.
+// isSupersededBy reports whether a service issued a command and another scan started after that. The other scan does as
+// well. Such commands pile up while pull is down, and each would cost the reads of a scan.
 func isSupersededBy(command *meshv1.Command, last *meshv1.ScanReport) bool {
-	return command.GetIssuer() == topology.Reconciliation && command.GetId() != last.GetId() &&
+	isOperators := command.GetIssuer() != topology.Reconciliation && command.GetIssuer() != topology.Pull
+	return !isOperators && command.GetId() != last.GetId() &&
 		command.GetIssuedAt().AsTime().Before(last.GetStartedAt().AsTime())
 }
 
@@ -262,7 +263,14 @@ func (s *scan) finish(ctx context.Context, err error) error {
 	case !errors.Is(err, errStopped):
 		s.report.Error = err.Error()
 	}
-	return errors.Join(err, s.save(ctx))
+	if err := errors.Join(err, s.save(ctx)); err != nil || !isFinished(s.report) {
+		return err
+	}
+	if err := s.forgetLostEvents(ctx, s.report); err != nil {
+		// The next poll does it as well.
+		s.logger.WarnContext(ctx, "could not record that the scan has read what lost events said", "error", err)
+	}
+	return nil
 }
 
 // checkAllowance returns errAllowance if the scan may read no more.

@@ -159,6 +159,7 @@ func (r *reconciler) beginReread(ctx context.Context, reason string, copied time
 	if err := r.ledger.BeginReread(ctx, reason, copied, compare, gaps); err != nil {
 		return err
 	}
+	clear(r.looks) // they were about what the ledger had
 	r.Logger.WarnContext(ctx, "reading streams again for the ledger; equality is unknown until then",
 		"account", r.Account, "reason", reason)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -37,8 +38,13 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 	if err != nil {
 		return "", err
 	}
-	isOurs := scan.GetId() == r.aboutRebase("scan", reread).ID || state.BeganAfter(scan, reread.Since)
-	scanned := isOurs && scan.GetFinishedAt() != nil && scan.GetError() == ""
+	about := r.aboutRebase("scan", reread)
+	isOurs := strings.HasPrefix(scan.GetId(), about.ID) || state.BeganAfter(scan, reread.Since)
+	scanned := isOurs && state.HasReadAll(scan)
+	if isOurs && !scanned && scan.GetFinishedAt() != nil {
+		// The read allowance left objects unread. Another scan continues with them.
+		about.ID = fmt.Sprintf("%s:%d", about.ID, scan.GetFinishedAt().AsTime().UnixMicro())
+	}
 	if !scanned {
 		missing = "a scan of Stripe has to end"
 	}
@@ -55,7 +61,7 @@ func (r *reconciler) awaitTruth(ctx context.Context, reread *ledger.Reread) (mis
 	if missing == "" {
 		return "", nil
 	}
-	return missing, r.commandTruth(ctx, reread, !scanned, !compared)
+	return missing, r.commandTruth(ctx, reread, about, !scanned, !compared)
 }
 
 func joinMissing(a, b string) string {
@@ -75,13 +81,15 @@ func (r *reconciler) aboutRebase(verb string, reread *ledger.Reread) command.Abo
 }
 
 // commandTruth commands a scan, a comparison, or both.
-func (r *reconciler) commandTruth(ctx context.Context, reread *ledger.Reread, scan, compare bool) error {
+func (r *reconciler) commandTruth(ctx context.Context, reread *ledger.Reread, aboutScan command.About,
+	scan, compare bool,
+) error {
 	if !r.commanded.since.Equal(reread.Since) {
 		r.commanded = rebaseCommands{since: reread.Since}
 	}
 	now := r.Now()
 	if scan && now.Sub(r.commanded.scan) > commandInterval {
-		if err := r.commands.Scan(ctx, r.aboutRebase("scan", reread)); err != nil {
+		if err := r.commands.Scan(ctx, aboutScan); err != nil {
 			return err
 		}
 		r.commanded.scan = now

@@ -57,8 +57,11 @@ func mayLack(now mesh.StreamState, p ledger.StreamPosition) bool {
 	return p.ReadTo >= 0 && int64(now.First) > p.ReadTo+1
 }
 
-// lookPause is how many times as long as a look for removed messages the pause after it is.
-const lookPause = 20
+// The pause after a look for removed messages is pauseFactor times as long as the look, and at most maxPause.
+const (
+	pauseFactor = 20
+	maxPause    = 30 * time.Second
+)
 
 // look is the last look for removed messages in a stream that found no loss.
 type look struct {
@@ -99,13 +102,13 @@ func (r *reconciler) findRemoved(ctx context.Context, d *ledger.Delivered, p led
 
 // looksLater reports whether a stream need not be looked at for removed messages yet. While its consumers are behind,
 // later states replace those that they have not read, all the time, and a look reads every product of the ledger.
-// Equality is unknown until they have read all, and then nothing is put off.
+// Once they have read all, nothing is put off.
 func (r *reconciler) looksLater(stream string, consumers []mesh.ConsumerStatus) bool {
 	isBehind := slices.ContainsFunc(consumers, func(c mesh.ConsumerStatus) bool {
 		return c.Stream == stream && restsOn(c.Consumer) && !hasReadAll(c)
 	})
 	last := r.looks[stream]
-	return isBehind && time.Since(last.ended) < lookPause*last.took
+	return isBehind && time.Since(last.ended) < min(pauseFactor*last.took, maxPause)
 }
 
 // hasRemoved reports whether a stream that begins behind what was read has lost messages that were not read.

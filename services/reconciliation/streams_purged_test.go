@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
@@ -87,6 +88,16 @@ func TestStreams_PurgedUnreadWhileStoppedAreRepaired(t *testing.T) {
 
 	r.Start()
 	knowsRemoval(t, r, observedStream)
+	// A scan whose read allowance left an object unread does not do.
+	now := timestamppb.New(r.Now().Add(time.Minute))
+	require.NoError(t, r.Stores.Record(topology.KeyScan, "default").Put(t.Context(),
+		&meshv1.ScanReport{Id: "incomplete", StartedAt: now, FinishedAt: now, Unconfirmed: 1}))
+	require.Eventually(t, func() bool {
+		r.Report(compared)
+		unknown := r.Equality().GetUnknown()
+		return strings.Contains(unknown, "a scan of Stripe has to end") &&
+			!strings.Contains(unknown, "ingestion has to")
+	}, controltest.Patience, 50*time.Millisecond)
 	// The scan finds the name that nobody has read.
 	r.Observe("mug", "Renamed in Stripe", 10)
 	repaired(t, r)

@@ -10,11 +10,11 @@ import (
 
 // refuseEmpty refuses an argument, or a flag of the command, that was given without a value. A script may have meant a
 // variable that is not set, and without the flag most commands act on more: `approve --rule "$RULE" --for 1h` would let
-// every rule pass. Settings may be emptied; they have an environment variable.
+// every rule pass. Settings may be emptied; they have an environment variable. So may flags with the tag empty.
 func refuseEmpty(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
 		switch {
-		case p.Flag != nil && len(p.Flag.Envs) == 0 && isEmpty(p.Flag.Target):
+		case p.Flag != nil && len(p.Flag.Envs) == 0 && !p.Flag.Tag.Has("empty") && isEmpty(p.Flag.Target):
 			return fmt.Errorf("--%s is empty: give it a value, or leave the flag out", p.Flag.Name)
 		case p.Positional != nil && isEmpty(p.Positional.Target):
 			return fmt.Errorf("the argument %s is empty", p.Positional.Summary())

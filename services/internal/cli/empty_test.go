@@ -25,6 +25,7 @@ func TestParse_RefusesEmptyValues(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"status", "--token="},
+		{"products", "--after", ""},
 		{"approve", "--all", "--reason", "sale"},
 		{"drift", "ignore", "mug"},
 		{"drift", "ignore", "mug", "--field=", "--field=name"},

@@ -26,7 +26,7 @@ type productsListCmd struct {
 	Sort       string `enum:"id,name,differs,changed" default:"id" help:"Order: id, name, differs (the longest difference first) or changed (the oldest change first)."`
 	Descending bool   `help:"Reverse the order."`
 	Limit      uint32 `default:"100" help:"At most this many. 0 is all."`
-	After      string `placeholder:"ID" help:"Begin after this product: what the page before names. The other flags must be the same."`
+	After      string `placeholder:"ID" empty:"" help:"Begin after this product: what the page before names. The other flags must be the same."`
 	CSV        bool   `name:"csv" help:"Print CSV with a header."`
 }
 

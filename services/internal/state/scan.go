@@ -16,9 +16,15 @@ func BeganAfter(report interface{ GetStartedAt() *timestamppb.Timestamp }, at ti
 	return report.GetStartedAt().AsTime().After(at.Add(maxClockSkew))
 }
 
+// HasReadAll reports whether a scan has ended, and has read from Stripe everything that it shows and everything that was
+// observed before. Failed objects are those that Driftless cannot record at all. Pull's log names them.
+func HasReadAll(scan *meshv1.ScanReport) bool {
+	return scan.GetFinishedAt() != nil && scan.GetError() == "" && scan.GetUnconfirmed() == 0
+}
+
 // HasReadLostEvents reports whether a scan has read from Stripe what events said that a poll could not read. The scan
-// must have ended without an error, and have begun after they were lost or because of that.
+// must have begun after they were lost, or because of that.
 func HasReadLostEvents(scan *meshv1.ScanReport, poll *meshv1.PollReport) bool {
 	isLater := scan.GetId() == poll.GetLostScan() || BeganAfter(scan, poll.GetLostAt().AsTime())
-	return isLater && scan.GetFinishedAt() != nil && scan.GetError() == ""
+	return isLater && HasReadAll(scan)
 }

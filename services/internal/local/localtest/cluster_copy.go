@@ -51,8 +51,12 @@ func makeTemplate(template string) (err error) {
 	if _, err := os.Stat(made); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	draft := filepath.Join(template, "draft")
-	if err := os.RemoveAll(draft); err != nil {
+	// Not the directory of a process that was killed: its server may still be stopping.
+	draft, err := os.MkdirTemp(template, "draft-")
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(draft, 0o755); err != nil {
 		return err
 	}
 	server, err := startIn(draft, nil)

@@ -233,7 +233,15 @@ func (e evidence) lostEvents() string {
 	if e.poll.GetLost() == "" || state.HasReadLostEvents(e.scan, e.poll) {
 		return ""
 	}
-	return "some of Stripe's events cannot be read any more (" + e.poll.GetLost() + "); a scan of Stripe has to end"
+	unknown := "some of Stripe's events cannot be read any more (" + e.poll.GetLost() + "); a scan of Stripe has to end"
+	switch {
+	case e.scan.GetError() != "":
+		return unknown + "; the latest one failed: " + e.scan.GetError()
+	case e.scan.GetFinishedAt() != nil && e.scan.GetUnconfirmed() > 0:
+		return unknown + "; the latest one left " + formatCount(e.scan.GetUnconfirmed()) +
+			" objects unread, within its read allowance"
+	}
+	return unknown
 }
 
 // pushUnknown returns why the catalog's changes may not reach Stripe, "" if nothing stops them.
