@@ -16,8 +16,8 @@ func BeganAfter(report interface{ GetStartedAt() *timestamppb.Timestamp }, at ti
 	return report.GetStartedAt().AsTime().After(at.Add(maxClockSkew))
 }
 
-// HasReadAll reports whether a scan has ended, and has read from Stripe everything that it shows and everything that was
-// observed before. Failed objects are those that Driftless cannot record at all. Pull's log names them.
+// HasReadAll reports whether a scan has ended, and has read from Stripe all that Stripe lists and all that was observed
+// before. Failed objects are those that Driftless cannot record at all. Pull's log names them.
 func HasReadAll(scan *meshv1.ScanReport) bool {
 	return scan.GetFinishedAt() != nil && scan.GetError() == "" && scan.GetUnconfirmed() == 0
 }
