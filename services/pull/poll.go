@@ -106,11 +106,15 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	written, err := p.pollRecord().GetWithTime(ctx, report)
 	if errors.Is(err, proto.Error) {
 		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
-		if err := p.pollRecord().Put(ctx, &meshv1.PollReport{Error: reason, FailedAt: timestamppb.Now()}); err != nil {
+		id, now := lostEventsID("undecodable"), timestamppb.Now()
+		// If the scan cannot be commanded, the next polls do it.
+		if err := p.pollRecord().Put(ctx, &meshv1.PollReport{
+			Error: reason, FailedAt: now, Lost: reason, LostScan: id, LostAt: now,
+		}); err != nil {
 			return nil, err
 		}
 		report = &meshv1.PollReport{}
-		return report, p.scanForLostEvents(ctx, report, lostEventsID("undecodable"), reason)
+		return report, p.scanForLostEvents(ctx, report, id, reason)
 	}
 	if err != nil {
 		return nil, err
