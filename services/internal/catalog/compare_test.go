@@ -141,6 +141,16 @@ func TestCompare_ReturnsKinds(t *testing.T) {
 				StripeId: "price_a_twin", Created: o.GetPrices()[1].GetCreated(), Price: twin,
 			})
 		}, []catalog.Difference{{Kind: catalog.Extra, Field: "prices.b", Price: "b", Stripe: "price_a_twin"}}},
+		"second price of the same second, no key in the catalog": {func(d *catalogv1.ProductChange, o *catalogv1.Observed) {
+			// The price's id is its key in Stripe then.
+			d.Product.Prices[1].LookupKey = ""
+			o.Prices[1].Price.LookupKey = "b"
+			twin := proto.CloneOf(o.GetPrices()[1].GetPrice())
+			twin.LookupKey = ""
+			o.Prices = append(o.GetPrices(), &catalogv1.ObservedPrice{
+				StripeId: "price_a_twin", Created: o.GetPrices()[1].GetCreated(), Price: twin,
+			})
+		}, []catalog.Difference{{Kind: catalog.Extra, Field: "prices.b", Price: "b", Stripe: "price_a_twin"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

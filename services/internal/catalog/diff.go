@@ -165,8 +165,8 @@ func (d *differ) comparePreference(a, b *catalogv1.ObservedPrice) int {
 	}
 	isDefault := func(p *catalogv1.ObservedPrice) bool { return p.GetStripeId() == d.have.GetDefaultPrice() }
 	hasKey := func(p *catalogv1.ObservedPrice) bool {
-		key := d.wantedPrice(p.GetPrice().GetId()).GetLookupKey()
-		return p.GetPrice().GetActive() && key != "" && p.GetPrice().GetLookupKey() == key
+		want := d.wantedPrice(p.GetPrice().GetId())
+		return want != nil && p.GetPrice().GetActive() && p.GetPrice().GetLookupKey() == LookupKey(want)
 	}
 	age := cmp.Compare(a.GetCreated(), b.GetCreated())
 	if !a.GetPrice().GetActive() {
