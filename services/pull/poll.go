@@ -209,7 +209,7 @@ func (p position) isExpired(now time.Time) bool {
 // readEvents stores every event since the cursor, moves the cursor, and writes the result into the report.
 func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) error {
 	cursor := p.stores.Record(topology.KeyEvents, p.account)
-	from, err := startPosition(ctx, cursor)
+	from, err := p.startPosition(ctx, report, cursor)
 	if err != nil {
 		return err
 	}
@@ -279,8 +279,9 @@ func (p *puller) readFrom(ctx context.Context, from position) (eventsRead, error
 	return read, nil
 }
 
-// startPosition returns the cursor's position. If there is none, it stores one.
-func startPosition(ctx context.Context, cursor *state.Record) (position, error) {
+// startPosition returns the cursor's position. If there is none, as at the first start, it stores one. A scan tells what
+// earlier events said.
+func (p *puller) startPosition(ctx context.Context, report *meshv1.PollReport, cursor *state.Record) (position, error) {
 	text, err := cursor.GetString(ctx)
 	if err != nil {
 		return "", fmt.Errorf("read the position in Stripe's events: %w", err)
@@ -288,8 +289,27 @@ func startPosition(ctx context.Context, cursor *state.Record) (position, error) 
 	if text != "" {
 		return position(text), nil
 	}
-	start := positionAt(time.Now().Add(-startAge))
-	return start, storePosition(ctx, cursor, start)
+	start := time.Now().Add(-startAge)
+	if err := p.scanBefore(ctx, report, start); err != nil {
+		return "", err
+	}
+	return positionAt(start), storePosition(ctx, cursor, positionAt(start))
+}
+
+// scanBefore records that events from before a time are not read, and commands the scan that makes up for them. A scan
+// that began later, such as the first scheduled one, does as well.
+func (p *puller) scanBefore(ctx context.Context, report *meshv1.PollReport, start time.Time) error {
+	const reason = "Stripe's events are read from the last hour on, as at the first start"
+	scan := &meshv1.ScanReport{}
+	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
+		return err
+	}
+	p.logger.InfoContext(ctx, "no position in Stripe's events is stored; equality is unknown until a scan has ended",
+		"start", start.UTC())
+	if scan.GetError() == "" && state.BeganAfter(scan, start) {
+		return p.recordLostEvents(ctx, report, scan.GetId(), reason, start)
+	}
+	return p.commandScan(ctx, report, lostEventsID("start"), reason)
 }
 
 func storePosition(ctx context.Context, cursor *state.Record, p position) error {
@@ -317,22 +337,52 @@ func (p *puller) recoverLostEvents(ctx context.Context, report *meshv1.PollRepor
 // is unknown until the scan has ended.
 func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
 	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason+". A scan reads everything.")
+	return p.commandScan(ctx, report, id, reason)
+}
+
+// commandScan records that events are not read, and commands the scan that makes up for them. The caller moves the
+// cursor afterwards, so that a kill in between repeats this.
+func (p *puller) commandScan(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
 	scan := &meshv1.Command{
 		Id: id, Account: p.account, Issuer: topology.Pull, Reason: reason + ". A scan reads everything.",
 		IssuedAt: timestamppb.Now(),
 		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
 	}
+	// It is recorded first, since the command may be dropped at once in favor of a scan that began meanwhile.
+	if err := p.recordLostEvents(ctx, report, id, reason, scan.GetIssuedAt().AsTime()); err != nil {
+		return err
+	}
 	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
 		mesh.WithID(id)); err != nil {
 		return fmt.Errorf("command a scan, because %s: %w", reason, err)
 	}
-	// The caller moves the cursor afterwards, so that a kill in between repeats this.
+	return nil
+}
+
+// recordLostEvents stores that events from before a time are not read, and which scan makes up for them.
+func (p *puller) recordLostEvents(ctx context.Context, report *meshv1.PollReport, scan, reason string, at time.Time,
+) error {
 	if err := p.updatePoll(ctx, func(stored *meshv1.PollReport) {
-		stored.Lost, stored.LostScan, stored.LostAt = reason, id, scan.GetIssuedAt()
-		// Nothing has been read by this.
-		stored.At, stored.Error, stored.FailedAt = report.GetAt(), reason, scan.GetIssuedAt()
+		stored.Lost, stored.LostScan, stored.LostAt = reason, scan, timestamppb.New(at)
+		if stored.At = report.GetAt(); stored.At != nil {
+			// Nothing has been read by this.
+			stored.Error, stored.FailedAt = reason, timestamppb.Now()
+		}
 	}); err != nil {
 		return fmt.Errorf("record that events were lost: %w", err)
 	}
 	return nil
+}
+
+// replaceLostScan records that another scan makes up for lost events than the one that was commanded.
+func (p *puller) replaceLostScan(ctx context.Context, commanded, scan string) error {
+	report := &meshv1.PollReport{}
+	if _, err := p.pollRecord().Get(ctx, report); err != nil || report.GetLostScan() != commanded {
+		return err
+	}
+	return p.updatePoll(ctx, func(stored *meshv1.PollReport) {
+		if stored.GetLost() != "" && stored.GetLostScan() == commanded {
+			stored.LostScan = scan
+		}
+	})
 }

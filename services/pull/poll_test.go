@@ -109,7 +109,7 @@ func TestPoll_MovesAnOldCursorWithoutEvents(t *testing.T) {
 		"a recent event":           {cursor: latest.Event().ID + "@" + second(19*24*time.Hour)},
 	} {
 		started := time.Now()
-		cursor := r.stores.Record(topology.KeyEvents, "default")
+		cursor := r.position()
 		require.NoError(t, cursor.PutString(t.Context(), c.cursor))
 		stop := r.pull(time.Hour)
 		require.Eventually(t, func() bool {
@@ -138,7 +138,7 @@ func TestPoll_MovesAnOldCursorWithoutEvents(t *testing.T) {
 
 func TestPoll_ScansAfterALostCursor(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), "evt_forgotten"))
+	require.NoError(t, r.position().PutString(t.Context(), "evt_forgotten"))
 	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{Error: "401"}))
 	_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 	require.NoError(t, err)
@@ -169,7 +169,7 @@ func TestPoll_ScansAfterAnExpiredCursorAndReportsWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			require.NoError(t, r.stores.Record(topology.KeyEvents, "default").PutString(t.Context(), cursor))
+			require.NoError(t, r.position().PutString(t.Context(), cursor))
 			_, err := r.stripe.Products.New(&stripe.ProductParams{ID: stripe.String("mug"), Name: stripe.String("Mug")})
 			require.NoError(t, err)
 			r.pull(100 * time.Millisecond)
@@ -263,6 +263,71 @@ func TestPoll_FollowsLostEvents(t *testing.T) {
 	_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), scan)
 	require.NoError(t, err)
 	require.Regexp(t, "^lost-events-again-", scan.GetId())
+}
+
+// Without a position, as at the first start, what events said more than an hour ago is known when a scan has ended.
+func TestPoll_StartsWithAScan(t *testing.T) {
+	for name, c := range map[string]struct {
+		before *meshv1.ScanReport
+		scans  bool
+	}{
+		"no scan yet":                  {scans: true},
+		"an earlier scan":              {before: scanned("earlier", 2*time.Hour, ""), scans: true},
+		"the scheduled scan failed":    {before: scanned("scheduled", 0, "Stripe refuses the key"), scans: true},
+		"the scheduled scan has begun": {before: scanned("scheduled", 0, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
+			require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+			if c.before != nil {
+				require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), c.before))
+			}
+			fault, err := r.admin.AddFault(t.Context(),
+				stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/products"})
+			require.NoError(t, err)
+			r.pull(50 * time.Millisecond)
+			require.Eventually(t, func() bool { return r.polled().GetAt() != nil }, patience, 10*time.Millisecond)
+			require.Equal(t, "Stripe's events are read from the last hour on, as at the first start",
+				r.polled().GetLost())
+			require.Empty(t, r.polled().GetError())
+			if !c.scans {
+				require.Equal(t, c.before.GetId(), r.polled().GetLostScan())
+				localtest.Holds(t, 500*time.Millisecond, func() bool { return r.stored(topology.StreamCommand) == 0 },
+					"one scan is enough")
+				c.before.FinishedAt = timestamppb.Now()
+				require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), c.before))
+			}
+			require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
+			require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+			scan := &meshv1.ScanReport{}
+			_, err = r.stores.Record(topology.KeyScan, "default").Get(t.Context(), scan)
+			require.NoError(t, err)
+			require.NotNil(t, scan.GetFinishedAt())
+			require.Equal(t, c.scans, strings.HasPrefix(scan.GetId(), "lost-events-start-"), scan.GetId())
+		})
+	}
+}
+
+func scanned(id string, age time.Duration, failure string) *meshv1.ScanReport {
+	return &meshv1.ScanReport{Id: id, StartedAt: timestamppb.New(time.Now().Add(-age)), Error: failure}
+}
+
+// A scan that began after the command of another one does as well, so the command is dropped.
+func TestPoll_FollowsTheScanThatSupersededAnother(t *testing.T) {
+	r := newRig(t)
+	issued := time.Now()
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+		Lost: "evt_1 is unknown", LostScan: "lost-events-1", LostAt: timestamppb.New(issued),
+	}))
+	later := scanned("scheduled", 0, "")
+	later.FinishedAt = timestamppb.Now()
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), later))
+	require.NoError(t, r.stores.Record(topology.KeyScanState, "default").Put(t.Context(),
+		&meshv1.ScanState{Report: later}))
+	r.pull(50 * time.Millisecond)
+	r.commandScanBy(topology.Pull, "lost-events-1", issued)
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
 }
 
 // The process that polled last is on a host whose clock is ahead, and Stripe refuses the key of the next one.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ const (
 	secret   = "whsec_new"
 )
 
-// rig is a mesh with a simulator and no service but pull.
+// rig is a mesh with a simulator and no service but pull. It has read Stripe's events before.
 type rig struct {
 	t      *testing.T
 	mesh   *mesh.Mesh
@@ -56,6 +57,8 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(r.mesh.Close)
 	r.stores = state.New(r.mesh)
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+	anHourAgo := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
+	require.NoError(t, r.position().PutString(t.Context(), "@"+anHourAgo))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r.simURL = "http://" + listener.Addr().String()
@@ -69,6 +72,9 @@ func newRig(t *testing.T) *rig {
 		})})
 	return r
 }
+
+// position is how far Stripe's events have been read.
+func (r *rig) position() *state.Record { return r.stores.Record(topology.KeyEvents, "default") }
 
 func (r *rig) run(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())

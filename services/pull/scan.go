@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 		return err
 	}
 	if isSupersededBy(command, state.GetReport()) {
-		return errFinished
+		return cmp.Or(s.replaceLostScan(ctx, command.GetId(), state.GetReport().GetId()), errFinished)
 	}
 	if isFinished(state.GetReport()) {
 		if state.GetReport().GetId() == command.GetId() {

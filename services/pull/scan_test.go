@@ -31,7 +31,7 @@ import (
 func (r *rig) stopEvents() {
 	r.t.Helper()
 	never := strconv.FormatInt(time.Now().Add(240*time.Hour).Unix(), 10)
-	require.NoError(r.t, r.stores.Record(topology.KeyEvents, "default").PutString(r.t.Context(), "@"+never))
+	require.NoError(r.t, r.position().PutString(r.t.Context(), "@"+never))
 }
 
 func (r *rig) commandScan(id string) {

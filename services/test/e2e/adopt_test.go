@@ -107,6 +107,10 @@ func TestAdopt_Walkthrough(t *testing.T) {
 		return err == nil && status.Msg.GetRetrying() == 5 && status.Msg.GetCreationsHeld()
 	}, patience, tick, "all five wait")
 
+	// As before the scan of the first start.
+	cursor, err := r.mesh.JetStream().KeyValue(t.Context(), topology.BucketCursor)
+	require.NoError(t, err)
+	require.NoError(t, cursor.Delete(t.Context(), topology.KeyScan.Name("default")))
 	dir := t.TempDir()
 	out, code := r.driftless(dir, "adopt", "plan")
 	require.Equal(t, 1, code)

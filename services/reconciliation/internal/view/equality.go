@@ -233,7 +233,7 @@ func (e evidence) lostEvents() string {
 	if e.poll.GetLost() == "" || state.HasReadLostEvents(e.scan, e.poll) {
 		return ""
 	}
-	unknown := "some of Stripe's events cannot be read any more (" + e.poll.GetLost() + "); a scan of Stripe has to end"
+	unknown := "what Stripe holds is not fully known (" + e.poll.GetLost() + "); a scan of Stripe has to end"
 	switch {
 	case e.scan.GetError() != "":
 		return unknown + "; the latest one failed: " + e.scan.GetError()

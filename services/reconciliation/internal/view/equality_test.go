@@ -148,12 +148,12 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 			e.poll.Lost, e.poll.LostScan, e.poll.LostAt = "Stripe does not know event evt_1", "lost", ago(time.Hour)
 			// It has not read everything.
 			e.scan = &meshv1.ScanReport{Id: "lost", StartedAt: ago(time.Minute), FinishedAt: ago(0), Error: "401"}
-		}, "some of Stripe's events cannot be read any more (Stripe does not know event evt_1); a scan of Stripe has to end; " +
+		}, "what Stripe holds is not fully known (Stripe does not know event evt_1); a scan of Stripe has to end; " +
 			"the latest one failed: 401"},
 		"events lost, and a scan is incomplete": {func(e *evidence) {
 			e.poll.Lost, e.poll.LostScan, e.poll.LostAt = "Stripe does not know event evt_1", "lost", ago(time.Hour)
 			e.scan = &meshv1.ScanReport{Id: "lost", StartedAt: ago(time.Minute), FinishedAt: ago(0), Unconfirmed: 1234}
-		}, "some of Stripe's events cannot be read any more (Stripe does not know event evt_1); a scan of Stripe has to end; " +
+		}, "what Stripe holds is not fully known (Stripe does not know event evt_1); a scan of Stripe has to end; " +
 			"the latest one left 1,234 objects unread, within its read allowance"},
 		"polls are overdue": {
 			func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
