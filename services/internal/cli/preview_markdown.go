@@ -20,6 +20,8 @@ const (
 	maxMarkdownItems = 100
 	// maxMarkdownText bounds a text of a product in characters. Each may need six bytes here.
 	maxMarkdownText = 160
+	// maxMarkdownNote bounds a note in characters, so that the first one always fits.
+	maxMarkdownNote = 1800
 	// maxMarkdownLines bounds the lines about a product.
 	maxMarkdownLines = 20
 )
@@ -164,7 +166,7 @@ func (w *previewMarkdown) end(s *previewSummary) error {
 func markdownNotes(out *bytes.Buffer, s *previewSummary) {
 	notes := markdownList{maxBytes: maxMarkdownNotes}
 	for _, note := range s.notes() {
-		notes.add("- "+codeWhole(visible.Text(note))+"\n", note == s.unknownNote())
+		notes.add("- "+codeUpTo(note, maxMarkdownNote)+"\n", note == s.unknownNote())
 	}
 	if notes.added == 0 {
 		return
@@ -176,10 +178,13 @@ func markdownNotes(out *bytes.Buffer, s *previewSummary) {
 }
 
 // code returns a text that Markdown shows as it is. A long one is cut.
-func code(s string) string {
+func code(s string) string { return codeUpTo(s, maxMarkdownText) }
+
+// codeUpTo is code for texts of another length in characters.
+func codeUpTo(s string, most int) string {
 	runes := []rune(visible.Text(s))
-	if len(runes) > maxMarkdownText {
-		runes = append(runes[:maxMarkdownText:maxMarkdownText], []rune("...")...)
+	if len(runes) > most {
+		runes = append(runes[:most:most], []rune("...")...)
 	}
 	return codeWhole(string(runes))
 }

@@ -87,4 +87,9 @@ func TestPreviewMarkdown_ShowsWholeNotes(t *testing.T) {
 	note := strings.Repeat("x", 3*maxMarkdownText)
 	out := markdownOf(t, &previewSummary{Title: "a.sql", Unseen: []string{note}})
 	require.Contains(t, out, "Not seen&#58; "+note)
+
+	unknown := strings.Repeat(";", 10*maxMarkdownNotes)
+	out = markdownOf(t, &previewSummary{Title: "a.sql", Unknown: unknown})
+	require.Contains(t, out, "unknown whether Stripe still holds this&#58; &#59;", "a longer one is cut, not left out")
+	require.Less(t, len(out), 2*maxMarkdownNotes)
 }
