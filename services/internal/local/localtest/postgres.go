@@ -2,6 +2,7 @@ package localtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -33,8 +35,8 @@ func Postgres(t testing.TB, clauses ...string) string {
 	t.Helper()
 	server := shared.start(t)
 	name := fmt.Sprintf("test_%d", shared.databases.Add(1))
-	administer(t, server.URL(), "CREATE DATABASE "+name+" "+strings.Join(clauses, " "))
-	t.Cleanup(func() { drop(t, server.URL(), name) })
+	shared.create(t, name, clauses...)
+	t.Cleanup(func() { shared.drop(t, name) })
 	return inDatabase(t, server.URL(), name)
 }
 
@@ -96,6 +98,8 @@ type sharedServer struct {
 	mu     sync.Mutex
 	remove func() // kept: it keeps the guard alive, which stops the server and removes its directory
 	server *local.Postgres
+	// admin creates and drops databases. A connection costs more than either.
+	admin *pgx.Conn
 }
 
 var shared sharedServer
@@ -117,6 +121,8 @@ func (s *sharedServer) start(t testing.TB) *local.Postgres {
 	})
 	require.NoError(t, err)
 	s.server, s.remove = server, remove
+	s.admin, err = pgx.Connect(context.Background(), server.URL())
+	require.NoError(t, err)
 	return server
 }
 
@@ -127,9 +133,9 @@ func (s *sharedServer) stop() error {
 	if s.server == nil {
 		return nil
 	}
-	err := s.server.Close()
+	err := errors.Join(s.admin.Close(context.Background()), s.server.Close())
 	s.remove()
-	s.server, s.remove = nil, nil
+	s.server, s.remove, s.admin = nil, nil, nil
 	return err
 }
 
@@ -152,28 +158,32 @@ func (s stopsServer) Run() int {
 func (s *sharedServer) prepare(t testing.TB, server *local.Postgres, name string, prepare func(url string) error) {
 	t.Helper()
 	once, _ := s.templates.LoadOrStore(name, sync.OnceValue(func() error {
-		administer(t, server.URL(), "CREATE DATABASE "+name)
+		s.create(t, name)
 		return prepare(inDatabase(t, server.URL(), name))
 	}))
 	require.NoError(t, once.(func() error)(), "prepare %s", name)
 }
 
+// create creates a database. Without a write-ahead log of each page, this takes a quarter of the time.
+func (s *sharedServer) create(t testing.TB, name string, clauses ...string) {
+	t.Helper()
+	_, err := s.exec(context.WithoutCancel(t.Context()), "CREATE DATABASE "+name+" STRATEGY file_copy "+strings.Join(clauses, " "))
+	require.NoError(t, err)
+}
+
 // drop drops the database. It first ends a session that streams from one of its slots. The slots go with the database.
-func drop(t testing.TB, server, name string) {
+func (s *sharedServer) drop(t testing.TB, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, server)
-	require.NoError(t, err)
-	defer conn.Close(ctx)
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		_, err = conn.Exec(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "+
+		_, err := s.exec(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "+
 			"WHERE database = $1 AND active", name)
 		require.NoError(t, err)
 		// Postgres refuses this as long as the ended session uses its slot.
-		if _, err = conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
+		if _, err = s.exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
 			return
 		}
 		select {
@@ -184,14 +194,18 @@ func drop(t testing.TB, server, name string) {
 	}
 }
 
-func administer(t testing.TB, server, statement string) {
-	t.Helper()
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, server)
-	require.NoError(t, err)
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, statement)
-	require.NoError(t, err)
+func (s *sharedServer) exec(ctx context.Context, statement string, args ...any) (pgconn.CommandTag, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.admin.IsClosed() {
+		// A statement took too long.
+		admin, err := pgx.Connect(ctx, s.server.URL())
+		if err != nil {
+			return pgconn.CommandTag{}, err
+		}
+		s.admin = admin
+	}
+	return s.admin.Exec(ctx, statement, args...)
 }
 
 func inDatabase(t testing.TB, server, name string) string {

@@ -18,7 +18,6 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
-	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
@@ -26,12 +25,12 @@ import (
 // history is a random history of one product in a ledger.
 type history struct {
 	*ledger.Ledger
-	pool     *pgxpool.Pool
-	url      string
-	account  string
-	now      time.Time
-	sequence uint64
-	version  uint64
+	pool      *pgxpool.Pool
+	connected *ledger.Ledger
+	account   string
+	now       time.Time
+	sequence  uint64
+	version   uint64
 	// applied is the version in OBSERVED, which never decreases.
 	applied uint64
 	// decided reports whether the step was a decision by an operator.
@@ -62,13 +61,12 @@ func (h *history) open(t *rapid.T) {
 	rules := map[string]catalog.Rule{"description": h.rule}
 	policy, err := catalog.NewPolicy(catalog.Repair, rules)
 	require.NoError(t, err)
-	h.Ledger, err = ledger.OpenMigrated(context.Background(), postgres.Database{URL: h.url}, ledger.Config{
+	h.Ledger = h.connected.With(ledger.Config{
 		Account:  h.account,
 		Policy:   policy,
 		Listener: &listener{due: func(ledger.Commands) ledger.Due { return drawnDue(t) }},
 		Now:      func() time.Time { return h.now },
 	})
-	require.NoError(t, err)
 }
 
 // drawnDue is what becomes of a command.
@@ -151,7 +149,6 @@ func (h *history) steps(t *rapid.T) map[string]func() {
 			}, ledger.Entry{}))
 		},
 		"restart with another policy": func() {
-			h.Close()
 			h.rule = drawnRule(t)
 			h.open(t)
 		},
@@ -275,14 +272,14 @@ func (h *history) checkListed(t *rapid.T) {
 func TestDrift_KeepsItsPromisesInAnyHistory(t *testing.T) {
 	t.Parallel()
 	url := database(t)
-	require.NoError(t, ledger.Migrate(t.Context(), url, ""))
+	connected := open(t, t.Context(), url, "connected")
+	defer connected.Close()
 	pool := localtest.Pool(t, url)
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		h := &history{pool: pool, url: url, account: fmt.Sprintf("account%d", runs), now: noon, rule: drawnRule(t)}
+		h := &history{pool: pool, connected: connected, account: fmt.Sprintf("account%d", runs), now: noon, rule: drawnRule(t)}
 		h.open(t)
-		defer func() { h.Close() }()
 		names := []string{
 			"catalog changes", "Stripe changes", "Stripe changes", "time passes", "search", "search", "decision",
 			"dead letter", "restart with another policy",

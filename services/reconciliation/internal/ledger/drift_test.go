@@ -13,6 +13,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -57,7 +58,7 @@ func (b *bench) restart(policy map[string]catalog.Rule) {
 	var err error
 	b.rules, err = catalog.NewPolicy(catalog.Repair, policy)
 	require.NoError(b.t, err)
-	b.Ledger, err = ledger.Open(b.t.Context(), b.url, ledger.Config{
+	b.Ledger, err = ledger.OpenMigrated(b.t.Context(), postgres.Database{URL: b.url}, ledger.Config{
 		Account:  "default",
 		Policy:   b.rules,
 		Extras:   b.extras,

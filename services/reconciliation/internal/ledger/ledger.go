@@ -105,6 +105,10 @@ func OpenMigrated(ctx context.Context, db postgres.Database, cfg Config) (*Ledge
 	if err != nil {
 		return nil, fmt.Errorf("connect to the ledger: %w", err)
 	}
+	return newLedger(database{pool}, cfg), nil
+}
+
+func newLedger(pool database, cfg Config) *Ledger {
 	if cfg.Listener == nil {
 		cfg.Listener = Unheard{}
 	}
@@ -112,14 +116,14 @@ func OpenMigrated(ctx context.Context, db postgres.Database, cfg Config) (*Ledge
 		cfg.Now = time.Now
 	}
 	return &Ledger{
-		pool:     database{pool},
+		pool:     pool,
 		account:  cfg.Account,
 		policy:   cfg.Policy,
 		extras:   cfg.Extras,
 		noEvents: cfg.NoEvents,
 		listener: cfg.Listener,
 		now:      cfg.Now,
-	}, nil
+	}
 }
 
 // Encoding returns the encoding of the ledger's database, such as UTF8 or LATIN1.

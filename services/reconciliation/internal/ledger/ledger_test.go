@@ -99,7 +99,7 @@ func open(t require.TestingT, ctx context.Context, base, account string) *ledger
 }
 
 func openWith(t require.TestingT, ctx context.Context, base, account string, listener ledger.Listener) *ledger.Ledger { //nolint:revive // t first, as in tests
-	l, err := ledger.Open(ctx, base, ledger.Config{
+	l, err := ledger.OpenMigrated(ctx, postgres.Database{URL: base}, ledger.Config{
 		Account:  account,
 		Listener: listener,
 		Now:      func() time.Time { return noon },
@@ -144,7 +144,8 @@ func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 	t.Parallel()
 	base := database(t)
 	ctx := t.Context()
-	require.NoError(t, ledger.Migrate(ctx, base, ""))
+	connected := open(t, ctx, base, "connected")
+	defer connected.Close()
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		var messages []ledger.Change
@@ -163,18 +164,13 @@ func TestApply_IgnoresOrderAndRepetition(t *testing.T) {
 
 		account := func() string { runs++; return fmt.Sprintf("account%d", runs) }
 		reopen := func(account string) *ledger.Ledger {
-			l, err := ledger.OpenMigrated(ctx, postgres.Database{URL: base},
-				ledger.Config{Account: account, Now: func() time.Time { return noon }})
-			require.NoError(t, err)
-			return l
+			return connected.With(ledger.Config{Account: account, Now: func() time.Time { return noon }})
 		}
 		inOrder := reopen(account())
-		defer inOrder.Close()
 		for _, m := range messages {
 			require.NoError(t, inOrder.Apply(ctx, m))
 		}
 		otherwise := reopen(account())
-		defer otherwise.Close()
 		delivered := append(rapid.Permutation(messages).Draw(t, "order"), drawn(t, messages)...)
 		for len(delivered) > 0 {
 			n := rapid.IntRange(1, len(delivered)).Draw(t, "together")
@@ -415,7 +411,7 @@ func TestDesiredChange_RestartsGracePeriod(t *testing.T) {
 		due:    func(ledger.Commands) ledger.Due { due++; return ledger.Due{} },
 		stored: func(s ledger.Stored) { repaired += len(s.Settled) },
 	}
-	l, err := ledger.Open(t.Context(), database(t),
+	l, err := ledger.OpenMigrated(t.Context(), postgres.Database{URL: database(t)},
 		ledger.Config{Account: "default", Listener: listener, Now: func() time.Time { return now }})
 	require.NoError(t, err)
 	defer l.Close()

@@ -20,7 +20,7 @@ FROM generate_series(1, 300) i`
 // one by one if a limit is reached, or if the filter has more than the search. All of that counts the same.
 func TestCountFacets_OfWideSearchIsTheSameInAllWays(t *testing.T) {
 	t.Parallel()
-	url := localtest.Postgres(t)
+	url := database(t)
 	l := open(t, t.Context(), url, "default")
 	t.Cleanup(l.Close)
 	pool := localtest.Pool(t, url)

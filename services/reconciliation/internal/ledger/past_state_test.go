@@ -176,20 +176,17 @@ func (r *replay) checkVersions(t *rapid.T) {
 
 func TestPastStates_ReplayAnyHistory(t *testing.T) {
 	t.Parallel()
-	url := database(t)
-	require.NoError(t, ledger.Migrate(t.Context(), url, ""))
+	connected := open(t, t.Context(), database(t), "connected")
+	defer connected.Close()
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		r := &replay{now: noon, sides: map[ledger.Side]map[string][]moment{}}
 		r.sides[ledger.CatalogSide], r.sides[ledger.StripeSide] = map[string][]moment{}, map[string][]moment{}
-		var err error
-		r.Ledger, err = ledger.OpenMigrated(context.Background(), postgres.Database{URL: url}, ledger.Config{
+		r.Ledger = connected.With(ledger.Config{
 			Account: fmt.Sprintf("replay%d", runs),
 			Now:     func() time.Time { return r.now },
 		})
-		require.NoError(t, err)
-		defer r.Close()
 		require.NoError(t, r.KnowFrom(context.Background(), noon))
 		for range rapid.IntRange(1, 15).Draw(t, "steps") {
 			r.step(t)
@@ -205,6 +202,7 @@ func TestPastStates_ReplayAnyHistory(t *testing.T) {
 		// What is deleted by age is not known any more, and the rest stays.
 		age := time.Duration(rapid.Int64Range(1, int64(r.now.Sub(noon))).Draw(t, "age"))
 		for n := int64(1); n > 0; {
+			var err error
 			n, err = r.Prune(context.Background(), age)
 			require.NoError(t, err)
 		}
@@ -217,7 +215,7 @@ func TestPastStates_ReplayAnyHistory(t *testing.T) {
 
 func TestForget_KeepsWhatStripeHeld(t *testing.T) {
 	t.Parallel()
-	l, err := ledger.Open(t.Context(), database(t), ledger.Config{
+	l, err := ledger.OpenMigrated(t.Context(), postgres.Database{URL: database(t)}, ledger.Config{
 		Account: "default",
 		Now:     func() time.Time { return noon.Add(time.Hour) },
 	})

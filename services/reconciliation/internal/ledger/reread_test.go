@@ -6,13 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
 // OBSERVED lost messages, and SYNC was made again. STRIPE is as it was, and nothing of it is read again.
 func TestEndReread_KeepsWhatWasReadOfOtherStreams(t *testing.T) {
 	t.Parallel()
-	l, err := ledger.Open(t.Context(), database(t), ledger.Config{Account: "default"})
+	l, err := ledger.OpenMigrated(t.Context(), postgres.Database{URL: database(t)}, ledger.Config{Account: "default"})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
 	require.NoError(t, l.Join(t.Context()))

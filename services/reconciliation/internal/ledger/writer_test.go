@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
+	"github.com/driftless-sync/driftless/services/internal/postgres"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
 )
 
@@ -80,7 +81,7 @@ func TestLedger_RefusesOlderCopy(t *testing.T) {
 // stored a second of messages without them.
 func TestEndReread_MarksTimeOfEarlierVersion(t *testing.T) {
 	t.Parallel()
-	l, err := ledger.Open(t.Context(), database(t), ledger.Config{Account: "default"})
+	l, err := ledger.OpenMigrated(t.Context(), postgres.Database{URL: database(t)}, ledger.Config{Account: "default"})
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
 	reread := func(from, to time.Time) {
