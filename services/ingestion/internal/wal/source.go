@@ -47,7 +47,11 @@ type SlotState struct {
 
 // Find reads the state of the slot. It fails if the slot belongs to another use.
 func (s *Source) Find(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
-	return s.readState(ctx, pool)
+	out, conn, err := s.connectAndRead(ctx, pool)
+	if conn != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+	}
+	return out, err
 }
 
 // Drop drops the slot if it exists and no process reads it.
@@ -63,7 +67,10 @@ func (s *Source) Drop(ctx context.Context, pool *pgxpool.Pool) error {
 // Create creates the slot, and first drops one that has lost its log. Postgres waits for every open transaction that
 // has written: see Blocker.
 func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
-	out, err := s.readState(ctx, pool)
+	out, conn, err := s.connectAndRead(ctx, pool)
+	if conn != nil {
+		defer conn.Close(context.WithoutCancel(ctx))
+	}
 	if err != nil || !out.IsMissing || out.IsBeingCreated {
 		return out, err
 	}
@@ -71,18 +78,13 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, err
 	if err := s.Drop(ctx, pool); err != nil {
 		return out, err
 	}
-	conn, err := s.connect(ctx)
-	if err != nil {
-		return out, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
 	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, s.Slot, "pgoutput",
 		pglogrepl.CreateReplicationSlotOptions{SnapshotAction: "NOEXPORT_SNAPSHOT"})
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "42710" {
 			// Another replica was faster.
-			return s.readState(ctx, pool)
+			return s.readState(ctx, pool, conn)
 		}
 		if errors.As(err, &pg) && pg.Code == "53400" {
 			return out, errors.New(
@@ -99,13 +101,19 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, err
 	return out, nil
 }
 
-// readState reads the state of the slot.
-func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool) (SlotState, error) {
+// connectAndRead opens a connection with the replication protocol and reads the state of the slot. The caller closes the
+// connection, unless it is nil.
+func (s *Source) connectAndRead(ctx context.Context, pool *pgxpool.Pool) (SlotState, *pgconn.PgConn, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return SlotState{}, explainPooler(err)
+		return SlotState{}, nil, explainPooler(err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	out, err := s.readState(ctx, pool, conn)
+	return out, conn, err
+}
+
+// readState reads the state of the slot. conn has the replication protocol.
+func (s *Source) readState(ctx context.Context, pool *pgxpool.Pool, conn *pgconn.PgConn) (SlotState, error) {
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
 		return SlotState{}, explainPooler(fmt.Errorf("identify the catalog database: %w", err))

@@ -118,6 +118,8 @@ func (s *sharedServer) start(t testing.TB) *local.Postgres {
 	require.NoError(t, os.WriteFile(hba, []byte(trustRules), 0o644))
 	server, err := start(dir, map[string]string{
 		"hba_file": hba, "max_connections": "300", "max_replication_slots": "100", "max_wal_senders": "100",
+		// Its processes cost more than they save in databases that live for seconds.
+		"autovacuum": "off",
 	})
 	require.NoError(t, err)
 	s.server, s.remove = server, remove
