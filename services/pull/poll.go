@@ -279,8 +279,8 @@ func (p *puller) readFrom(ctx context.Context, from position) (eventsRead, error
 	return read, nil
 }
 
-// startPosition returns the cursor's position. If there is none, as at the first start, it stores one. A scan tells what
-// earlier events said.
+// startPosition returns the cursor's position. If there is none, as at the first start, it stores one. A scan tells
+// what earlier events said.
 func (p *puller) startPosition(ctx context.Context, report *meshv1.PollReport, cursor *state.Record) (position, error) {
 	text, err := cursor.GetString(ctx)
 	if err != nil {

@@ -101,8 +101,8 @@ func (s *Source) Create(ctx context.Context, pool *pgxpool.Pool) (SlotState, err
 	return out, nil
 }
 
-// connectAndRead opens a connection with the replication protocol and reads the state of the slot. The caller closes the
-// connection, unless it is nil.
+// connectAndRead opens a connection with the replication protocol and reads the state of the slot. The caller closes
+// the connection, unless it is nil.
 func (s *Source) connectAndRead(ctx context.Context, pool *pgxpool.Pool) (SlotState, *pgconn.PgConn, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {

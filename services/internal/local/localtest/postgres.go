@@ -169,7 +169,8 @@ func (s *sharedServer) prepare(t testing.TB, server *local.Postgres, name string
 // create creates a database. Without a write-ahead log of each page, this takes a quarter of the time.
 func (s *sharedServer) create(t testing.TB, name string, clauses ...string) {
 	t.Helper()
-	_, err := s.exec(context.WithoutCancel(t.Context()), "CREATE DATABASE "+name+" STRATEGY file_copy "+strings.Join(clauses, " "))
+	statement := "CREATE DATABASE " + name + " STRATEGY file_copy " + strings.Join(clauses, " ")
+	_, err := s.exec(context.WithoutCancel(t.Context()), statement)
 	require.NoError(t, err)
 }
 

@@ -278,7 +278,8 @@ func TestDrift_KeepsItsPromisesInAnyHistory(t *testing.T) {
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		h := &history{pool: pool, connected: connected, account: fmt.Sprintf("account%d", runs), now: noon, rule: drawnRule(t)}
+		h := &history{pool: pool, connected: connected, now: noon, rule: drawnRule(t)}
+		h.account = fmt.Sprintf("account%d", runs)
 		h.open(t)
 		names := []string{
 			"catalog changes", "Stripe changes", "Stripe changes", "time passes", "search", "search", "decision",
