@@ -28,6 +28,17 @@ import (
 // post makes a call as curl does.
 func (r *rig) post(method, body string, headers ...string) (int, string) {
 	r.t.Helper()
+	resp, err := r.send(method, body, headers...)
+	require.NoError(r.t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(r.t, err)
+	return resp.StatusCode, string(answer)
+}
+
+// send sends a call. The caller closes the body of the response.
+func (r *rig) send(method, body string, headers ...string) (*http.Response, error) {
+	r.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost,
 		r.url+"/driftless.ingest.v1.IngestService/"+method, strings.NewReader(body))
 	require.NoError(r.t, err)
@@ -35,12 +46,7 @@ func (r *rig) post(method, body string, headers ...string) (int, string) {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := r.http.Do(req)
-	require.NoError(r.t, err)
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	require.NoError(r.t, err)
-	return resp.StatusCode, string(answer)
+	return r.http.Do(req)
 }
 
 // This test is not parallel, because the recorder is the process's.
