@@ -32,6 +32,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/local"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/pull"
@@ -108,6 +109,9 @@ func newTestMesh(t testing.TB, prepare ...func(*testMesh)) *testMesh {
 	admin, err := mesh.Connect(t.Context(), m.client(topology.AdminUser))
 	require.NoError(t, err)
 	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
+	// Stripe's events were read before, so pull does not begin with a scan.
+	position := "@" + strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
+	require.NoError(t, state.New(admin).Record(topology.KeyEvents, "default").PutString(t.Context(), position))
 	admin.Close()
 	m.database = localtest.Postgres(t)
 	for _, f := range prepare {
