@@ -214,5 +214,11 @@ func TestFaults_EarlierDeliveryDoesNotOvertakeAHeldOne(t *testing.T) {
 	close(answer)
 	eventually(t, func() bool { return h.sim.Stats().Webhooks.Delivered == 1 }, "the earlier one")
 	h.create("/v1/products", "id", "later", "name", "x")
-	require.Equal(t, []string{"later", "held"}, []string{<-arrived, <-arrived})
+	next := func() (id string) {
+		// On a busy machine the first delivery may have taken too long, and is repeated.
+		for id = "earlier"; id == "earlier"; id = <-arrived {
+		}
+		return id
+	}
+	require.Equal(t, []string{"later", "held"}, []string{next(), next()})
 }
