@@ -147,7 +147,9 @@ func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport
 	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
 		return err
 	}
-	isRunning := scan.GetStartedAt() != nil && scan.GetFinishedAt() == nil && scan.GetError() == ""
+	// A running scan reports every second. If its command was lost with its process, nobody resumes it.
+	isRunning := scan.GetFinishedAt() == nil && scan.GetError() == "" &&
+		time.Since(scan.GetAt().AsTime()) < lostEventsInterval
 	switch {
 	case state.HasReadLostEvents(scan, report):
 		return p.forgetLostEvents(ctx, scan)
@@ -296,20 +298,22 @@ func (p *puller) startPosition(ctx context.Context, report *meshv1.PollReport, c
 	return positionAt(start), storePosition(ctx, cursor, positionAt(start))
 }
 
+// noPosition is why events are not read if no position is stored.
+const noPosition = "Stripe's events are read from the last hour on, as at the first start"
+
 // scanBefore records that events from before a time are not read, and commands the scan that makes up for them. A scan
-// that began later, such as the first scheduled one, does as well.
+// that began later, such as the first scheduled one, does as well, unless events were lost for another reason too.
 func (p *puller) scanBefore(ctx context.Context, report *meshv1.PollReport, start time.Time) error {
-	const reason = "Stripe's events are read from the last hour on, as at the first start"
 	scan := &meshv1.ScanReport{}
 	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
 		return err
 	}
 	p.logger.InfoContext(ctx, "no position in Stripe's events is stored; equality is unknown until a scan has ended",
 		"start", start.UTC())
-	if scan.GetError() == "" && state.BeganAfter(scan, start) {
-		return p.recordLostEvents(ctx, report, scan.GetId(), reason, start)
+	if report.GetLost() == "" && scan.GetError() == "" && state.BeganAfter(scan, start) {
+		return p.recordLostEvents(ctx, report, scan.GetId(), noPosition, start)
 	}
-	return p.commandScan(ctx, report, lostEventsID("start"), reason)
+	return p.commandScan(ctx, report, lostEventsID("start"), noPosition)
 }
 
 func storePosition(ctx context.Context, cursor *state.Record, p position) error {
@@ -374,14 +378,19 @@ func (p *puller) recordLostEvents(ctx context.Context, report *meshv1.PollReport
 	return nil
 }
 
-// replaceLostScan records that another scan makes up for lost events than the one that was commanded.
+// replaceLostScan records that another scan than the commanded one makes up for the events of a start without a
+// position. The other scan may have begun a little before the command, by the clocks of two hosts. That does not
+// matter, since the events of the last hour are read. For other losses a later scan is commanded.
 func (p *puller) replaceLostScan(ctx context.Context, commanded, scan string) error {
+	isReplaced := func(r *meshv1.PollReport) bool {
+		return r.GetLost() == noPosition && r.GetLostScan() == commanded
+	}
 	report := &meshv1.PollReport{}
-	if _, err := p.pollRecord().Get(ctx, report); err != nil || report.GetLostScan() != commanded {
+	if _, err := p.pollRecord().Get(ctx, report); err != nil || !isReplaced(report) {
 		return err
 	}
 	return p.updatePoll(ctx, func(stored *meshv1.PollReport) {
-		if stored.GetLost() != "" && stored.GetLostScan() == commanded {
+		if isReplaced(stored) {
 			stored.LostScan = scan
 		}
 	})

@@ -263,6 +263,12 @@ func TestPoll_FollowsLostEvents(t *testing.T) {
 	_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), scan)
 	require.NoError(t, err)
 	require.Regexp(t, "^lost-events-again-", scan.GetId())
+
+	// No process runs the scan any more, and its command is lost.
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(),
+		&meshv1.ScanReport{Id: "first", StartedAt: timestamppb.Now(), At: timestamppb.New(time.Now().Add(-time.Hour))}))
+	require.NoError(t, stored.Put(t.Context(), lost(time.Now().Add(-time.Hour))))
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
 }
 
 // Without a position, as at the first start, what events said more than an hour ago is known when a scan has ended.
@@ -310,22 +316,31 @@ func TestPoll_StartsWithAScan(t *testing.T) {
 }
 
 func scanned(id string, age time.Duration, failure string) *meshv1.ScanReport {
-	return &meshv1.ScanReport{Id: id, StartedAt: timestamppb.New(time.Now().Add(-age)), Error: failure}
+	at := timestamppb.New(time.Now().Add(-age))
+	return &meshv1.ScanReport{Id: id, StartedAt: at, At: at, Error: failure}
 }
 
 // A scan that began after the command of another one does as well, so the command is dropped.
 func TestPoll_FollowsTheScanThatSupersededAnother(t *testing.T) {
 	r := newRig(t)
 	issued := time.Now()
-	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
-		Lost: "evt_1 is unknown", LostScan: "lost-events-1", LostAt: timestamppb.New(issued),
-	}))
+	lose := func(why string) {
+		require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+			Lost: why, LostScan: "lost-events-1", LostAt: timestamppb.New(issued),
+		}))
+	}
 	later := scanned("scheduled", 0, "")
 	later.FinishedAt = timestamppb.Now()
 	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), later))
 	require.NoError(t, r.stores.Record(topology.KeyScanState, "default").Put(t.Context(),
 		&meshv1.ScanState{Report: later}))
+	lose("evt_1 is unknown")
 	r.pull(50 * time.Millisecond)
+	r.commandScanBy(topology.Pull, "lost-events-1", issued)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond)
+	require.Equal(t, "lost-events-1", r.polled().GetLostScan(), "by two clocks the other scan may have begun too early")
+
+	lose("Stripe's events are read from the last hour on, as at the first start")
 	r.commandScanBy(topology.Pull, "lost-events-1", issued)
 	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
 }

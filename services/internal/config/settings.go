@@ -140,7 +140,7 @@ type Reconciliation struct {
 	LedgerDatabaseURLFile string        `kong:"-" file-of:"ledger-database-url"`
 	ReconciliationAddr    string        `name:"reconciliation-addr" env:"DRIFTLESS_RECONCILIATION_ADDR" default:"127.0.0.1:8082" help:"Address on which reconciliation serves the control API, health and metrics."`
 	GracePeriod           time.Duration `name:"grace-period" env:"DRIFTLESS_GRACE_PERIOD" default:"30s" help:"How long catalog and Stripe may differ before the difference counts as drift."`
-	ScanInterval          time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe. 0 means that only lost events and the first start cause one."`
+	ScanInterval          time.Duration `name:"scan-interval" env:"DRIFTLESS_SCAN_INTERVAL" default:"24h" help:"Time between full scans of Stripe. 0 schedules none; the first start and every loss still cause one."`
 	HistoryRetention      time.Duration `name:"history-retention" env:"DRIFTLESS_HISTORY_RETENTION" default:"9600h" help:"How long to keep the audit trail, replaced states, closed drift and closed dead letters. 0 means for ever. The default is 400 days."`
 	Events
 }
