@@ -52,14 +52,20 @@ func NewBodies(b Bounds) *Bodies {
 // beginning, which is also longer than Max, and reports that.
 func (b *Bodies) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		unbounded := r.Body
 		release, err := b.Bound(r)
 		if err != nil {
+			b.drain(w, unbounded)
 			refuse(w, err)
 			return
 		}
 		defer release()
 		if r.Body != nil && r.Body != http.NoBody {
 			data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+grpcPrefixLength+1))
+			if errors.Is(err, ErrBusy) {
+				release()
+				b.drain(w, unbounded)
+			}
 			if err != nil {
 				refuse(w, err)
 				return
@@ -80,7 +86,20 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 // grpcPrefixLength is the length of gRPC's prefix of a message in bytes.
 const grpcPrefixLength = 5
 
-// refuse answers a request whose body was not read to its end, and closes the connection.
+// drainPatience is how long a refused body may take to arrive.
+const drainPatience = 5 * time.Second
+
+// drain reads the rest of a refused body, and keeps nothing of it. A client that is still sending would see a closed
+// connection instead of the answer.
+func (b *Bodies) drain(w http.ResponseWriter, body io.Reader) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainPatience)); err != nil {
+		return
+	}
+	// A client that does not send all of it gets no answer.
+	_, _ = io.CopyN(io.Discard, body, b.Max)
+}
+
+// refuse answers a request whose body may not have been read to its end, and closes the connection.
 func refuse(w http.ResponseWriter, err error) {
 	status, code := http.StatusRequestTimeout, "deadline_exceeded"
 	message := "the body of the request did not arrive in time: " + err.Error()
