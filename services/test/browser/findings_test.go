@@ -12,9 +12,9 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// examinationPatience is how long a page may take until it shows another examination of the tables. An examination takes
+// lookPatience is how long a page may take until it shows another examination of the tables. An examination takes
 // seconds on a slow machine, and at most a 20th of the time is spent on it.
-const examinationPatience = 10 * time.Minute
+const lookPatience = 10 * time.Minute
 
 // requireFindings breaks the replica identity of a table of a mesh whose processes check their parts. The open page
 // shows the finding with the statement that the process says repairs it. It goes once the statement was run. A check
@@ -36,7 +36,7 @@ func requireFindings(t *testing.T, m *testMesh) {
 	require.NoError(t, err)
 	const item = `[data-check="database.replica_identity"]`
 	count := func() int { return ask(p, chromedp.Evaluate[int](`document.querySelectorAll('`+item+`').length`)) }
-	require.Eventually(t, func() bool { return count() == 1 }, examinationPatience, 100*time.Millisecond, lazily(p.page))
+	require.Eventually(t, func() bool { return count() == 1 }, lookPatience, 100*time.Millisecond, lazily(p.page))
 	p.waitText("found something")
 	require.Contains(t, p.text(), "driftless.prices")
 	p.requireAccessible()
@@ -44,7 +44,7 @@ func requireFindings(t *testing.T, m *testMesh) {
 	fix := ask(p, chromedp.Evaluate[string](`document.querySelector('`+item+` code.wrap').textContent`))
 	_, err = db.Exec(t.Context(), fix)
 	require.NoError(t, err, fix)
-	require.Eventually(t, func() bool { return count() == 0 }, examinationPatience, 100*time.Millisecond, lazily(p.page))
+	require.Eventually(t, func() bool { return count() == 0 }, lookPatience, 100*time.Millisecond, lazily(p.page))
 
 	// Two processes of push make the checks. Without them, nobody does.
 	m.stops[topology.Push]()
