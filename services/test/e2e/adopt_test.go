@@ -107,7 +107,11 @@ func TestAdopt_Walkthrough(t *testing.T) {
 		return err == nil && status.Msg.GetRetrying() == 5 && status.Msg.GetCreationsHeld()
 	}, patience, tick, "all five wait")
 
-	// As before the scan of the first start.
+	// As before the scan of the first start, which writes its report until it has ended.
+	require.Eventually(t, func() bool {
+		scan, err := r.control.GetScan(t.Context(), connect.NewRequest(&controlv1.GetScanRequest{}))
+		return err == nil && scan.Msg.GetScan().GetFinishedAt() != nil
+	}, patience, tick)
 	cursor, err := r.mesh.JetStream().KeyValue(t.Context(), topology.BucketCursor)
 	require.NoError(t, err)
 	require.NoError(t, cursor.Delete(t.Context(), topology.KeyScan.Name("default")))
