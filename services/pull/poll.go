@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
-	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -49,21 +48,31 @@ func (p *puller) poll(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// pollOnce polls /v1/events and records the result.
+// pollOnce polls /v1/events and records the result. It begins again if another process has changed what is known of
+// lost events meanwhile.
 func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
+	for errors.Is(p.tryPoll(ctx, interval), errLossChanged) && ctx.Err() == nil {
+	}
+}
+
+// tryPoll is one attempt of pollOnce. It logs and records all errors but errLossChanged.
+func (p *puller) tryPoll(ctx context.Context, interval time.Duration) error {
 	// Another process may have made the last poll.
 	report, err := p.lastPoll(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, errLossChanged):
+		return err
+	case err != nil:
 		if ctx.Err() == nil {
 			p.logger.WarnContext(ctx, "could not read the result of the last poll; trying again", "interval", interval,
 				"error", err)
 		}
-		return
+		return err
 	}
 	report.Interval = durationpb.New(interval)
 	failure := p.readEvents(ctx, report)
-	if ctx.Err() != nil {
-		return
+	if ctx.Err() != nil || errors.Is(failure, errLossChanged) {
+		return failure
 	}
 	if failure != nil {
 		failure = stripeapi.Classify(failure)
@@ -74,23 +83,33 @@ func (p *puller) pollOnce(ctx context.Context, interval time.Duration) {
 		}
 		p.logger.WarnContext(ctx, "poll failed; the next one tries again", attributes...)
 	}
-	if err := p.updatePoll(ctx, func(stored *meshv1.PollReport) {
+	err = p.updatePoll(ctx, func(stored *meshv1.PollReport) error {
+		if failure == nil && proto.Equal(stored, &meshv1.PollReport{}) {
+			// The next poll finds no position either, and commands a scan.
+			return errors.New("bucket CURSOR was lost during the poll")
+		}
 		stored.At, stored.Events, stored.ReadUpTo = report.GetAt(), report.GetEvents(), report.GetReadUpTo()
 		stored.Error, stored.FailedAt, stored.Interval = report.GetError(), report.GetFailedAt(), report.GetInterval()
-	}); err != nil && ctx.Err() == nil {
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
 		p.logger.WarnContext(ctx, "could not record the result of a poll", "error", err)
 	}
+	return err
 }
 
-// updatePoll changes the stored result of the last poll. Every replica polls and writes it.
-func (p *puller) updatePoll(ctx context.Context, change func(*meshv1.PollReport)) error {
+// updatePoll changes the stored result of the last poll, an empty one if there is none. Every replica polls and writes
+// it. An error of change is returned, and nothing is stored.
+func (p *puller) updatePoll(ctx context.Context, change func(*meshv1.PollReport) error) error {
 	for {
 		stored := &meshv1.PollReport{}
 		revision, err := p.pollRecord().GetAt(ctx, stored)
 		if err != nil {
 			return err
 		}
-		change(stored)
+		if err := change(stored); err != nil {
+			return err
+		}
 		if _, err := p.pollRecord().CompareAndPut(ctx, stored, revision); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
@@ -99,25 +118,31 @@ func (p *puller) updatePoll(ctx context.Context, change func(*meshv1.PollReport)
 
 func (p *puller) pollRecord() *state.Record { return p.stores.Record(topology.KeyPoll, p.account) }
 
-// lastPoll returns the result of the last poll by this host's clock. If it cannot be decoded, it may have said that
-// events were lost, so a scan is commanded.
+// lastPoll returns the result of the last poll by this host's clock. If it cannot be decoded, or is missing although a
+// position is stored, it may have said that events were lost, so a scan is commanded.
 func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	report := &meshv1.PollReport{}
 	written, err := p.pollRecord().GetWithTime(ctx, report)
 	if errors.Is(err, proto.Error) {
 		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
 		id, now := lostEventsID("undecodable"), timestamppb.Now()
+		report = &meshv1.PollReport{Error: reason, FailedAt: now, Lost: reason, LostScan: id, LostAt: now}
 		// If the scan cannot be commanded, the next polls do it.
-		if err := p.pollRecord().Put(ctx, &meshv1.PollReport{
-			Error: reason, FailedAt: now, Lost: reason, LostScan: id, LostAt: now,
-		}); err != nil {
+		if err := p.pollRecord().Put(ctx, report); err != nil {
 			return nil, err
 		}
-		report = &meshv1.PollReport{}
 		return report, p.scanForLostEvents(ctx, report, id, reason)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if written.IsZero() {
+		position, err := p.stores.Record(topology.KeyEvents, p.account).GetString(ctx)
+		if err != nil || position == "" {
+			return report, err
+		}
+		return report, p.scanForLostEvents(ctx, report, lostEventsID("missing"),
+			"the result of the last poll, which may have said that events were lost, is missing")
 	}
 	if report.GetAt() != nil {
 		now, err := p.mesh.Clock().Now(ctx)
@@ -130,43 +155,6 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 		return report, nil
 	}
 	return report, p.followLostEvents(ctx, report)
-}
-
-// lostEventsID returns a new id of a scan for lost events.
-func lostEventsID(cause string) string {
-	return fmt.Sprintf("lost-events-%s-%d", cause, time.Now().UnixMicro())
-}
-
-// lostEventsInterval is the time after which another scan for lost events is commanded if none has read everything.
-const lostEventsInterval = 5 * time.Minute
-
-// followLostEvents forgets lost events that a scan has made up for. If the latest scan has not and runs no more, it
-// commands another one.
-func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport) error {
-	scan := &meshv1.ScanReport{}
-	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
-		return err
-	}
-	// A running scan reports every second. If its command was lost with its process, nobody resumes it.
-	isRunning := scan.GetFinishedAt() == nil && scan.GetError() == "" &&
-		time.Since(scan.GetAt().AsTime()) < lostEventsInterval
-	switch {
-	case state.HasReadLostEvents(scan, report):
-		return p.forgetLostEvents(ctx, scan)
-	case isRunning || time.Since(report.GetLostAt().AsTime()) < lostEventsInterval:
-		return nil
-	default:
-		return p.scanForLostEvents(ctx, report, lostEventsID("again"), report.GetLost())
-	}
-}
-
-// forgetLostEvents removes lost events from the stored result of the last poll if a scan has made up for them.
-func (p *puller) forgetLostEvents(ctx context.Context, scan *meshv1.ScanReport) error {
-	return p.updatePoll(ctx, func(stored *meshv1.PollReport) {
-		if stored.GetLost() != "" && state.HasReadLostEvents(scan, stored) {
-			stored.Lost, stored.LostScan, stored.LostAt = "", "", nil
-		}
-	})
 }
 
 // adoptClock converts the time of the last successful poll to this host's clock. age is how long ago the report was
@@ -208,28 +196,27 @@ func (p position) isExpired(now time.Time) bool {
 	return p.since() > 0 && now.Sub(time.Unix(p.since(), 0)) > maxEventAge
 }
 
-// readEvents stores every event since the cursor, moves the cursor, and writes the result into the report.
+// readEvents stores every event since the position, moves the position, and writes the result into the report.
 func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) error {
-	cursor := p.stores.Record(topology.KeyEvents, p.account)
-	from, err := p.startPosition(ctx, report, cursor)
+	at, err := p.startPosition(ctx, report)
 	if err != nil {
 		return err
 	}
-	if from.isExpired(time.Now()) {
-		reason := "the position in Stripe's events (" + time.Unix(from.since(), 0).UTC().Format(time.DateTime) +
+	if at.isExpired(time.Now()) {
+		reason := "the position in Stripe's events (" + time.Unix(at.since(), 0).UTC().Format(time.DateTime) +
 			" UTC) is near or past the 30 days for which Stripe lists them"
-		if from, err = p.recoverLostEvents(ctx, report, from, cursor, reason); err != nil {
+		if err := p.recoverLostEvents(ctx, report, &at, reason); err != nil {
 			return err
 		}
 	}
-	read, err := p.readFrom(ctx, from)
-	if err != nil && from.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
+	read, err := p.readFrom(ctx, at.position)
+	if err != nil && at.event() != "" && (stripeapi.IsNotFound(err) || stripeapi.IsCursorLost(err)) {
 		// The sandbox was reset, or the key is of another account now.
-		reason := "Stripe does not know event " + from.event() + ", at which reading was to continue"
-		if from, err = p.recoverLostEvents(ctx, report, from, cursor, reason); err != nil {
+		reason := "Stripe does not know event " + at.event() + ", at which reading was to continue"
+		if err := p.recoverLostEvents(ctx, report, &at, reason); err != nil {
 			return err
 		}
-		read, err = p.readFrom(ctx, from)
+		read, err = p.readFrom(ctx, at.position)
 	}
 	if err != nil {
 		return err
@@ -243,10 +230,10 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 	if readUpTo.Unix()-next.since() > int64(maxCursorAge/time.Second) {
 		next = positionAt(readUpTo.Add(-startAge))
 	}
-	if next == from {
+	if next == at.position {
 		return nil
 	}
-	return storePosition(ctx, cursor, next)
+	return p.storePosition(ctx, &at, next)
 }
 
 // eventsRead is the result of reading all events after a position.
@@ -281,117 +268,53 @@ func (p *puller) readFrom(ctx context.Context, from position) (eventsRead, error
 	return read, nil
 }
 
-// startPosition returns the cursor's position. If there is none, as at the first start, it stores one. A scan tells
-// what earlier events said.
-func (p *puller) startPosition(ctx context.Context, report *meshv1.PollReport, cursor *state.Record) (position, error) {
-	text, err := cursor.GetString(ctx)
-	if err != nil {
-		return "", fmt.Errorf("read the position in Stripe's events: %w", err)
-	}
-	if text != "" {
-		return position(text), nil
-	}
-	start := time.Now().Add(-startAge)
-	if err := p.scanBefore(ctx, report, start); err != nil {
-		return "", err
-	}
-	return positionAt(start), storePosition(ctx, cursor, positionAt(start))
+// storedPosition is a position with the revision under which it is stored.
+type storedPosition struct {
+	position
+
+	revision uint64
 }
 
-// noPosition is why events are not read if no position is stored.
-const noPosition = "Stripe's events are read from the last hour on, as at the first start"
-
-// scanBefore records that events from before a time are not read, and commands the scan that makes up for them. A scan
-// that began later, such as the first scheduled one, does as well, unless events were lost for another reason too.
-func (p *puller) scanBefore(ctx context.Context, report *meshv1.PollReport, start time.Time) error {
-	scan := &meshv1.ScanReport{}
-	if _, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan); err != nil {
-		return err
+// startPosition returns the stored position. If there is none, as at the first start, it stores one. A scan tells what
+// earlier events said.
+func (p *puller) startPosition(ctx context.Context, report *meshv1.PollReport) (at storedPosition, err error) {
+	text, revision, err := p.stores.Record(topology.KeyEvents, p.account).GetStringAt(ctx)
+	if err != nil {
+		return at, fmt.Errorf("read the position in Stripe's events: %w", err)
+	}
+	at = storedPosition{position(text), revision}
+	if text != "" {
+		return at, nil
+	}
+	start, err := p.startTime(ctx)
+	if err != nil {
+		return at, err
 	}
 	p.logger.InfoContext(ctx, "no position in Stripe's events is stored; equality is unknown until a scan has ended",
 		"start", start.UTC())
-	if report.GetLost() == "" && scan.GetError() == "" && state.BeganAfter(scan, start) {
-		return p.recordLostEvents(ctx, report, scan.GetId(), noPosition, start)
+	if err := p.scanBefore(ctx, report, start); err != nil {
+		return at, err
 	}
-	return p.commandScan(ctx, report, lostEventsID("start"), noPosition)
+	err = p.storePosition(ctx, &at, positionAt(start))
+	return at, err
 }
 
-func storePosition(ctx context.Context, cursor *state.Record, p position) error {
-	if err := cursor.PutString(ctx, string(p)); err != nil {
+// startTime returns where reading starts if there is no event to continue at.
+func (p *puller) startTime(ctx context.Context) (time.Time, error) {
+	now, err := p.mesh.Clock().Now(ctx)
+	return now.Add(-startAge), err
+}
+
+// storePosition stores a position. Another process may have stored one meanwhile, which is as good. If CURSOR was lost
+// meanwhile, nothing is stored, and the next poll notices that.
+func (p *puller) storePosition(ctx context.Context, at *storedPosition, next position) error {
+	revision, err := p.stores.Record(topology.KeyEvents, p.account).CompareAndPutString(ctx, string(next), at.revision)
+	if err != nil && !errors.Is(err, state.ErrConflict) {
 		return fmt.Errorf("store the position in Stripe's events: %w", err)
 	}
+	if err == nil {
+		at.revision = revision
+	}
+	at.position = next
 	return nil
-}
-
-// recoverLostEvents commands a scan and moves the cursor, because Stripe no longer lists the events at the cursor. It
-// returns the new position.
-func (p *puller) recoverLostEvents(ctx context.Context, report *meshv1.PollReport, from position, cursor *state.Record,
-	reason string,
-) (position, error) {
-	if err := p.scanForLostEvents(ctx, report, "lost-events-"+string(from), reason); err != nil {
-		return from, err
-	}
-	// Skip older events that Stripe still lists. A month of events costs more reads than the scan, which detects their
-	// effects.
-	next := positionAt(time.Now().Add(-startAge))
-	return next, storePosition(ctx, cursor, next)
-}
-
-// scanForLostEvents commands the scan that detects the effects of lost events, and stores that they were lost. Equality
-// is unknown until the scan has ended.
-func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
-	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason+". A scan reads everything.")
-	return p.commandScan(ctx, report, id, reason)
-}
-
-// commandScan records that events are not read, and commands the scan that makes up for them. The caller moves the
-// cursor afterwards, so that a kill in between repeats this.
-func (p *puller) commandScan(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
-	scan := &meshv1.Command{
-		Id: id, Account: p.account, Issuer: topology.Pull, Reason: reason + ". A scan reads everything.",
-		IssuedAt: timestamppb.Now(),
-		Verb:     &meshv1.Command_Scan{Scan: &meshv1.Scan{}},
-	}
-	// It is recorded first, since the command may be dropped at once in favor of a scan that began meanwhile.
-	if err := p.recordLostEvents(ctx, report, id, reason, scan.GetIssuedAt().AsTime()); err != nil {
-		return err
-	}
-	if err := p.mesh.Publish(ctx, topology.CommandSubject(topology.Pull, p.account, topology.VerbScan, ""), scan,
-		mesh.WithID(id)); err != nil {
-		return fmt.Errorf("command a scan, because %s: %w", reason, err)
-	}
-	return nil
-}
-
-// recordLostEvents stores that events from before a time are not read, and which scan makes up for them.
-func (p *puller) recordLostEvents(ctx context.Context, report *meshv1.PollReport, scan, reason string, at time.Time,
-) error {
-	if err := p.updatePoll(ctx, func(stored *meshv1.PollReport) {
-		stored.Lost, stored.LostScan, stored.LostAt = reason, scan, timestamppb.New(at)
-		if stored.At = report.GetAt(); stored.At != nil {
-			// Nothing has been read by this.
-			stored.Error, stored.FailedAt = reason, timestamppb.Now()
-		}
-	}); err != nil {
-		return fmt.Errorf("record that events were lost: %w", err)
-	}
-	return nil
-}
-
-// replaceLostScan records that another scan than the commanded one makes up for the events of a start without a
-// position. The other scan may have begun a little before the command, by the clocks of two hosts. That does not
-// matter, since the events of the last hour are read. For other losses a later scan is commanded.
-func (p *puller) replaceLostScan(ctx context.Context, commanded, scan string) error {
-	isReplaced := func(r *meshv1.PollReport) bool {
-		return r.GetLost() == noPosition && r.GetLostScan() == commanded
-	}
-	report := &meshv1.PollReport{}
-	if _, err := p.pollRecord().Get(ctx, report); err != nil || !isReplaced(report) {
-		return err
-	}
-	return p.updatePoll(ctx, func(stored *meshv1.PollReport) {
-		if isReplaced(stored) {
-			stored.LostScan = scan
-		}
-	})
 }

@@ -258,17 +258,121 @@ func TestPoll_FollowsLostEvents(t *testing.T) {
 		&meshv1.ScanReport{Id: "first", StartedAt: timestamppb.Now(), Error: "the read allowance is used up"}))
 	r.pull(10 * time.Millisecond)
 	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond,
-		"another scan was commanded, and has read everything")
-	scan := &meshv1.ScanReport{}
-	_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), scan)
-	require.NoError(t, err)
-	require.Regexp(t, "^lost-events-again-", scan.GetId())
+		"the scan was commanded again, and has read everything")
+	require.Equal(t, "first", r.report().GetId())
 
-	// No process runs the scan any more, and its command is lost.
-	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(),
-		&meshv1.ScanReport{Id: "first", StartedAt: timestamppb.Now(), At: timestamppb.New(time.Now().Add(-time.Hour))}))
+	unread := scanned("first", 0, "")
+	unread.FinishedAt, unread.Unconfirmed = timestamppb.Now(), 3
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), unread))
 	require.NoError(t, stored.Put(t.Context(), lost(time.Now().Add(-time.Hour))))
 	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+	require.Regexp(t, "^lost-events-again-", r.report().GetId(), "a scan that has ended does not run again")
+}
+
+// A scan for lost events was interrupted, and no process has run since. It resumes, and no other one begins.
+func TestPoll_ResumesTheScanForLostEvents(t *testing.T) {
+	r := newRig(t)
+	stop := r.pull(time.Hour)
+	for i := range 30 {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	slow, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind: stripesim.FaultUnavailable, Path: "/v1/prices",
+	})
+	require.NoError(t, err)
+	r.commandScanBy(topology.Pull, "first", time.Now())
+	require.Eventually(t, func() bool { return r.report().GetProducts() == 30 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.report().GetError() != "" }, patience, 10*time.Millisecond)
+	stop()
+	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	require.NoError(t, r.admin.RemoveFault(t.Context(), slow.ID))
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+		Lost: "evt_1 is unknown", LostScan: "first", LostAt: timestamppb.New(time.Now().Add(-time.Hour)),
+	}))
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+	require.Equal(t, "first", r.report().GetId())
+	require.NotZero(t, r.report().GetResumed())
+	require.EqualValues(t, 30, r.report().GetProducts(), "nothing is listed twice")
+}
+
+// The bucket with the position and the result of the last poll is lost while a poll reads, or the result alone. It may
+// have said that events were lost.
+func TestPoll_ScansAfterALostResult(t *testing.T) {
+	r := newRig(t)
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	var lose sync.Once
+	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
+		req.SetURL(target)
+		if req.In.URL.Path == "/v1/events" {
+			lose.Do(func() {
+				require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
+				require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+			})
+		}
+	}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	// The position moves, because it is old.
+	require.NoError(t, r.position().PutString(t.Context(), fmt.Sprintf("@%d", time.Now().Add(-21*24*time.Hour).Unix())))
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool {
+		report := &meshv1.ScanReport{}
+		_, err := r.stores.Record(topology.KeyScan, "default").Get(t.Context(), report)
+		return err == nil && strings.HasPrefix(report.GetId(), "lost-events-start-") && report.GetFinishedAt() != nil
+	}, patience, 10*time.Millisecond, "the bucket is missing for a moment")
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" && r.polled().GetAt() != nil }, patience,
+		10*time.Millisecond)
+
+	kv, err := r.mesh.JetStream().KeyValue(t.Context(), topology.BucketCursor)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), topology.KeyPoll.Name("default")))
+	require.Eventually(t, func() bool {
+		return strings.HasPrefix(r.report().GetId(), "lost-events-missing-") && r.report().GetFinishedAt() != nil
+	}, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+}
+
+// Two processes start first at the same time.
+func TestPoll_CommandsOneScanForTwoProcesses(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
+	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/products"})
+	require.NoError(t, err)
+	for range 2 {
+		r.pull(10 * time.Millisecond)
+	}
+	require.Eventually(t, func() bool { return r.report().GetId() != "" }, patience, 10*time.Millisecond)
+	first := r.polled().GetLostScan()
+	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.stored(topology.StreamCommand) == 0 }, patience, 10*time.Millisecond)
+	require.Equal(t, first, r.report().GetId())
+}
+
+// A missing position says less of lost events than an earlier loss.
+func TestPoll_KeepsAnEarlierLoss(t *testing.T) {
+	r := newRig(t)
+	kv, err := r.mesh.JetStream().KeyValue(t.Context(), topology.BucketCursor)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), topology.KeyEvents.Name("default")))
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+		Lost: "evt_1 is unknown", LostScan: "first", LostAt: timestamppb.New(time.Now().Add(-2 * time.Hour)),
+		LostCommandedAt: timestamppb.Now(),
+	}))
+	// It began after the time from which events are read, but other events were lost too.
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), scanned("scheduled", 0, "")))
+	_, err = r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/products"})
+	require.NoError(t, err)
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return r.polled().GetAt() != nil }, patience, 10*time.Millisecond)
+	require.Equal(t, "evt_1 is unknown", r.polled().GetLost())
+	require.Regexp(t, "^lost-events-start-", r.polled().GetLostScan())
 }
 
 // Without a position, as at the first start, what events said more than an hour ago is known when a scan has ended.

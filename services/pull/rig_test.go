@@ -15,8 +15,10 @@ import (
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/client"
 	"github.com/stripe/stripe-go/v76/webhook"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
@@ -57,8 +59,10 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(r.mesh.Close)
 	r.stores = state.New(r.mesh)
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
-	anHourAgo := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
-	require.NoError(t, r.position().PutString(t.Context(), "@"+anHourAgo))
+	anHourAgo := time.Now().Add(-time.Hour)
+	require.NoError(t, r.position().PutString(t.Context(), "@"+strconv.FormatInt(anHourAgo.Unix(), 10)))
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(),
+		&meshv1.PollReport{ReadUpTo: timestamppb.New(anHourAgo)}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r.simURL = "http://" + listener.Addr().String()

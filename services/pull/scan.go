@@ -253,6 +253,10 @@ func (s *scan) finish(ctx context.Context, err error) error {
 	case errors.Is(err, errTakenOver):
 		return err
 	case err == nil:
+		if s.report.ObservedRevision, err = s.stores.Observed().Revision(ctx); err != nil {
+			s.report.Error = err.Error()
+			break
+		}
 		s.report.FinishedAt = timestamppb.Now()
 		s.logger.InfoContext(ctx, "scan finished", "scan", s.report.GetId(), "products", s.report.GetProducts(),
 			"prices", s.report.GetPrices(),

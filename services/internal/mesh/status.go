@@ -120,6 +120,12 @@ func (m *Mesh) OldestMessage(ctx context.Context, c ConsumerStatus) (sequence ui
 	if c.Pending+c.InFlight == 0 {
 		return 0, time.Time{}, nil
 	}
+	return m.NextMessage(ctx, c)
+}
+
+// NextMessage returns the sequence and the time of the first message behind those that the consumer had acknowledged
+// when its status was read, also if that message arrived later. It returns zeros if there is none.
+func (m *Mesh) NextMessage(ctx context.Context, c ConsumerStatus) (sequence uint64, stored time.Time, err error) {
 	stream, err := m.boundStream(ctx, c.Stream)
 	if err != nil {
 		return 0, time.Time{}, err

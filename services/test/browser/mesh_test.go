@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	ingestv1 "github.com/driftless-sync/driftless/proto/driftless/ingest/v1"
@@ -110,8 +111,11 @@ func newTestMesh(t testing.TB, prepare ...func(*testMesh)) *testMesh {
 	require.NoError(t, err)
 	require.NoError(t, topology.Apply(t.Context(), admin.JetStream(), topology.Options{}))
 	// Stripe's events were read before, so pull does not begin with a scan.
-	position := "@" + strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
-	require.NoError(t, state.New(admin).Record(topology.KeyEvents, "default").PutString(t.Context(), position))
+	anHourAgo, stores := time.Now().Add(-time.Hour), state.New(admin)
+	require.NoError(t, stores.Record(topology.KeyEvents, "default").PutString(t.Context(),
+		"@"+strconv.FormatInt(anHourAgo.Unix(), 10)))
+	require.NoError(t, stores.Record(topology.KeyPoll, "default").Put(t.Context(),
+		&meshv1.PollReport{ReadUpTo: timestamppb.New(anHourAgo)}))
 	admin.Close()
 	m.database = localtest.Postgres(t)
 	for _, f := range prepare {

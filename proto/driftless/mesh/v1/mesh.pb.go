@@ -1761,10 +1761,13 @@ type ScanReport struct {
 	// How often the scan was continued after an interruption.
 	Resumed uint64 `protobuf:"varint,23,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// Entries of OBSERVED to compare with the listed objects, and those compared.
-	Entries       uint64 `protobuf:"varint,24,opt,name=entries,proto3" json:"entries,omitempty"`
-	Compared      uint64 `protobuf:"varint,25,opt,name=compared,proto3" json:"compared,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Entries  uint64 `protobuf:"varint,24,opt,name=entries,proto3" json:"entries,omitempty"`
+	Compared uint64 `protobuf:"varint,25,opt,name=compared,proto3" json:"compared,omitempty"`
+	// The latest revision of OBSERVED when the scan ended. A reader of OBSERVED that has come so far has everything that
+	// the scan found.
+	ObservedRevision uint64 `protobuf:"varint,26,opt,name=observed_revision,json=observedRevision,proto3" json:"observed_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ScanReport) Reset() {
@@ -1968,6 +1971,13 @@ func (x *ScanReport) GetEntries() uint64 {
 func (x *ScanReport) GetCompared() uint64 {
 	if x != nil {
 		return x.Compared
+	}
+	return 0
+}
+
+func (x *ScanReport) GetObservedRevision() uint64 {
+	if x != nil {
+		return x.ObservedRevision
 	}
 	return 0
 }
@@ -2211,11 +2221,13 @@ type PollReport struct {
 	Interval *durationpb.Duration `protobuf:"bytes,6,opt,name=interval,proto3" json:"interval,omitempty"`
 	// Why some events can no longer be read, empty if none were lost. A scan of Stripe reads what they said: the one with
 	// the id lost_scan, or one that began after lost_at.
-	Lost          string                 `protobuf:"bytes,7,opt,name=lost,proto3" json:"lost,omitempty"`
-	LostScan      string                 `protobuf:"bytes,8,opt,name=lost_scan,json=lostScan,proto3" json:"lost_scan,omitempty"`
-	LostAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=lost_at,json=lostAt,proto3" json:"lost_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Lost     string                 `protobuf:"bytes,7,opt,name=lost,proto3" json:"lost,omitempty"`
+	LostScan string                 `protobuf:"bytes,8,opt,name=lost_scan,json=lostScan,proto3" json:"lost_scan,omitempty"`
+	LostAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=lost_at,json=lostAt,proto3" json:"lost_at,omitempty"`
+	// When a scan was last commanded for them, by the NATS server's clock.
+	LostCommandedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=lost_commanded_at,json=lostCommandedAt,proto3" json:"lost_commanded_at,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PollReport) Reset() {
@@ -2307,6 +2319,13 @@ func (x *PollReport) GetLostScan() string {
 func (x *PollReport) GetLostAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LostAt
+	}
+	return nil
+}
+
+func (x *PollReport) GetLostCommandedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LostCommandedAt
 	}
 	return nil
 }
@@ -4413,7 +4432,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x127\n" +
 	"\aproduct\x18\x03 \x01(\v2\x1d.driftless.catalog.v1.ProductR\aproduct\x12\x16\n" +
 	"\x06fields\x18\x04 \x03(\tR\x06fields\x12\x16\n" +
-	"\x06import\x18\x05 \x01(\bR\x06import\"\xb9\x06\n" +
+	"\x06import\x18\x05 \x01(\bR\x06import\"\xe6\x06\n" +
 	"\n" +
 	"ScanReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
@@ -4446,7 +4465,8 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\x06failed\x18\x16 \x01(\x04R\x06failed\x12\x18\n" +
 	"\aresumed\x18\x17 \x01(\x04R\aresumed\x12\x18\n" +
 	"\aentries\x18\x18 \x01(\x04R\aentries\x12\x1a\n" +
-	"\bcompared\x18\x19 \x01(\x04R\bcompared\"\xe8\x01\n" +
+	"\bcompared\x18\x19 \x01(\x04R\bcompared\x12+\n" +
+	"\x11observed_revision\x18\x1a \x01(\x04R\x10observedRevision\"\xe8\x01\n" +
 	"\tScanState\x125\n" +
 	"\x06report\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\x06report\x124\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x1c.driftless.mesh.v1.ScanRangeR\x06ranges\x12\x16\n" +
@@ -4462,7 +4482,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\bScanList\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x18\n" +
 	"\areached\x18\x02 \x01(\x03R\areached\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\"\xf6\x02\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\xbe\x03\n" +
 	"\n" +
 	"PollReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
@@ -4474,7 +4494,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\binterval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x12\n" +
 	"\x04lost\x18\a \x01(\tR\x04lost\x12\x1b\n" +
 	"\tlost_scan\x18\b \x01(\tR\blostScan\x123\n" +
-	"\alost_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06lostAt\"\x82\x06\n" +
+	"\alost_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06lostAt\x12F\n" +
+	"\x11lost_commanded_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x0flostCommandedAt\"\x82\x06\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -4840,66 +4862,67 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	56, // 37: driftless.mesh.v1.PollReport.failed_at:type_name -> google.protobuf.Timestamp
 	57, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
 	56, // 39: driftless.mesh.v1.PollReport.lost_at:type_name -> google.protobuf.Timestamp
-	56, // 40: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 41: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	56, // 42: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	26, // 43: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	26, // 44: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	26, // 45: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	56, // 46: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	24, // 47: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	56, // 48: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	56, // 49: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	56, // 50: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	56, // 51: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	56, // 52: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	56, // 53: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	44, // 54: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	45, // 55: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	46, // 56: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	47, // 57: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	48, // 58: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	49, // 59: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	56, // 60: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	56, // 61: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	56, // 62: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	50, // 63: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	51, // 64: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	56, // 65: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	56, // 66: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	52, // 67: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 68: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 69: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	56, // 70: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	56, // 71: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	56, // 72: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	56, // 73: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	56, // 74: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	57, // 75: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	56, // 76: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	42, // 77: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	53, // 78: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	56, // 79: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	41, // 80: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
-	40, // 81: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
-	56, // 82: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
-	38, // 83: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
-	39, // 84: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
-	56, // 85: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
-	56, // 86: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
-	54, // 87: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
-	55, // 88: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
-	57, // 89: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 90: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 91: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 92: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	56, // 93: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 94: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	95, // [95:95] is the sub-list for method output_type
-	95, // [95:95] is the sub-list for method input_type
-	95, // [95:95] is the sub-list for extension type_name
-	95, // [95:95] is the sub-list for extension extendee
-	0,  // [0:95] is the sub-list for field type_name
+	56, // 40: driftless.mesh.v1.PollReport.lost_commanded_at:type_name -> google.protobuf.Timestamp
+	56, // 41: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 42: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	56, // 43: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	26, // 44: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	26, // 45: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	26, // 46: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	56, // 47: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	24, // 48: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	56, // 49: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	56, // 50: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	56, // 51: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	56, // 52: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	56, // 53: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	56, // 54: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	44, // 55: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	45, // 56: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	46, // 57: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	47, // 58: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	48, // 59: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	49, // 60: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	56, // 61: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	56, // 62: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	56, // 63: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	50, // 64: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	51, // 65: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	56, // 66: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	56, // 67: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	52, // 68: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 69: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 70: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	56, // 71: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	56, // 72: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	56, // 73: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	56, // 74: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	56, // 75: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	57, // 76: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	56, // 77: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	42, // 78: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	53, // 79: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	56, // 80: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	41, // 81: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
+	40, // 82: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
+	56, // 83: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
+	38, // 84: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
+	39, // 85: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
+	56, // 86: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
+	56, // 87: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
+	54, // 88: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	55, // 89: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	57, // 90: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 91: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 92: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 93: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	56, // 94: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 95: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	96, // [96:96] is the sub-list for method output_type
+	96, // [96:96] is the sub-list for method input_type
+	96, // [96:96] is the sub-list for extension type_name
+	96, // [96:96] is the sub-list for extension extendee
+	0,  // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

@@ -44,8 +44,11 @@ type evidence struct {
 	// poll is pull's last report, nil if there is none. polled is when the report was written.
 	poll   *meshv1.PollReport
 	polled time.Time
-	// scan is the report of the latest scan, nil if there is none.
-	scan   *meshv1.ScanReport
+	// scan is the report of the latest scan, nil if there is none. scanUnread reports whether the ledger lacks what it
+	// found.
+	scan       *meshv1.ScanReport
+	scanUnread bool
+
 	paused []*controlv1.PausedService
 	// halted is why Stripe refuses push's key.
 	halted     string
@@ -220,6 +223,9 @@ func (e evidence) pullUnknown() string {
 	}
 	if lost := e.lostEvents(); lost != "" {
 		return lost
+	}
+	if e.scanUnread {
+		return "reconciliation has not read everything that the latest scan found"
 	}
 	if e.eventDelay > maxEventDelay {
 		return "Stripe's events have waited for " + formatDuration(e.eventDelay) + " to be processed"

@@ -144,6 +144,10 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 			}
 			e.polled = noon.Add(-time.Second)
 		}, "the poll of Stripe's events fails (last read 3m1s ago): 401"},
+		"scan unread": {
+			func(e *evidence) { e.scanUnread = true },
+			"reconciliation has not read everything that the latest scan found",
+		},
 		"events lost": {func(e *evidence) {
 			e.poll.Lost, e.poll.LostScan, e.poll.LostAt = "Stripe does not know event evt_1", "lost", ago(time.Hour)
 			// It has not read everything.

@@ -180,10 +180,12 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	if e.polled.IsZero() {
 		e.poll = nil
 	}
-	if e.poll.GetLost() != "" {
-		if e.scan, err = r.LastScan(ctx); err != nil {
-			return nil, err
-		}
+	if e.scan, err = r.LastScan(ctx); err != nil {
+		return nil, err
+	}
+	e.scanUnread, err = r.isScanUnread(ctx, e.scan, statusOf(consumers, topology.ReconciliationObserved))
+	if err != nil {
+		return nil, err
 	}
 	if e.paused, err = r.paused(ctx); err != nil {
 		return nil, err
@@ -234,6 +236,17 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 func (r *Reader) firstPending(ctx context.Context, c mesh.ConsumerStatus, end uint64) (uint64, error) {
 	sequence, _, err := r.mesh.OldestMessage(ctx, c)
 	return min(cmp.Or(sequence, end), end), err
+}
+
+// isScanUnread reports whether the ledger lacks something that a scan found. The consumer of OBSERVED was read before
+// the scan's report, so it may not have had what the scan found last.
+func (r *Reader) isScanUnread(ctx context.Context, scan *meshv1.ScanReport, c mesh.ConsumerStatus) (bool, error) {
+	last := scan.GetObservedRevision()
+	if scan.GetFinishedAt() == nil || c.AckFloor >= last {
+		return false, nil
+	}
+	next, _, err := r.mesh.NextMessage(ctx, c)
+	return next != 0 && next <= last, err
 }
 
 // Watch reads the state of the other services every watchInterval, until ctx ends.

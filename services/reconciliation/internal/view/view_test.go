@@ -17,10 +17,10 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
-// TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
 // completeLedger is the ledger's answer that it has everything.
 func completeLedger(context.Context) (string, error) { return "", nil }
 
+// TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
 func TestConvergence_FollowsRealMesh(t *testing.T) {
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
@@ -143,4 +143,51 @@ func TestActivity_CountsProgress(t *testing.T) {
 	require.Equal(t, 2*time.Second, see(6, 0, 6))
 	require.Zero(t, see(7, 1, 6), "it asks for one")
 	require.Equal(t, 9*time.Second, see(16, 0, 6))
+}
+
+// The ledger has to read what a scan has found, however little that is.
+func TestRead_WaitsUntilTheLedgerHasAScan(t *testing.T) {
+	url, _ := localtest.NATS(t)
+	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
+	require.NoError(t, err)
+	t.Cleanup(m.Close)
+	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
+	r := New(m, "default", completeLedger, func() string { return "" }, slog.New(slog.DiscardHandler))
+	stores := state.New(m)
+	const unread = "reconciliation has not read everything that the latest scan found"
+	require.NoError(t, stores.Record(topology.KeyPoll, "default").Put(t.Context(),
+		&meshv1.PollReport{At: timestamppb.Now()}))
+	find := func(product string) {
+		t.Helper()
+		_, err := stores.Observed().Update(t.Context(), "default", product, func(o *catalogv1.Observed) error {
+			o.Version = 1
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	stripeUnknown := func() string {
+		t.Helper()
+		v, err := r.Read(t.Context())
+		require.NoError(t, err)
+		require.Contains(t, v.Equality.GetUnknown(), v.StripeUnknown)
+		return v.StripeUnknown
+	}
+	consumers, err := m.Consumers(t.Context())
+	require.NoError(t, err)
+	find("mug")
+	require.NotEqual(t, unread, stripeUnknown(), "no scan has ended")
+	revision, err := stores.Observed().Revision(t.Context())
+	require.NoError(t, err)
+	scan := &meshv1.ScanReport{
+		Id: "s1", StartedAt: timestamppb.Now(), FinishedAt: timestamppb.Now(), ObservedRevision: revision,
+	}
+	require.NoError(t, stores.Record(topology.KeyScan, "default").Put(t.Context(), scan))
+	require.Equal(t, unread, stripeUnknown())
+	isUnread, err := r.isScanUnread(t.Context(), scan, statusOf(consumers, topology.ReconciliationObserved))
+	require.NoError(t, err)
+	require.True(t, isUnread, "nothing waited when the consumer was read")
+	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 1, nil)
+	require.NotEqual(t, unread, stripeUnknown())
+	find("cup")
+	require.NotEqual(t, unread, stripeUnknown(), "the scan has not found that")
 }
