@@ -55,7 +55,7 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 		unbounded := r.Body
 		release, err := b.Bound(r)
 		if err != nil {
-			b.drain(w, unbounded)
+			b.drain(w, r, unbounded)
 			refuse(w, err)
 			return
 		}
@@ -64,7 +64,7 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 			data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+grpcPrefixLength+1))
 			if errors.Is(err, ErrBusy) {
 				release()
-				b.drain(w, unbounded)
+				b.drain(w, r, unbounded)
 			}
 			if err != nil {
 				refuse(w, err)
@@ -90,8 +90,11 @@ const grpcPrefixLength = 5
 const drainPatience = 5 * time.Second
 
 // drain reads the rest of a refused body, and keeps nothing of it. A client that is still sending would see a closed
-// connection instead of the answer.
-func (b *Bodies) drain(w http.ResponseWriter, body io.Reader) {
+// connection instead of the answer. One that asks first whether it may send, with an Expect header, does not send then.
+func (b *Bodies) drain(w http.ResponseWriter, r *http.Request, body io.Reader) {
+	if r.Header.Get("Expect") != "" {
+		return
+	}
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainPatience)); err != nil {
 		return
 	}
