@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,9 +18,17 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
+// lostEventsPrefix is how the ids of scans for events begin that were lost for a cause.
+func lostEventsPrefix(cause string) string { return "lost-events-" + cause + "-" }
+
 // lostEventsID returns a new id of a scan for lost events.
 func lostEventsID(cause string) string {
-	return fmt.Sprintf("lost-events-%s-%d", cause, time.Now().UnixMicro())
+	return lostEventsPrefix(cause) + strconv.FormatInt(time.Now().UnixMicro(), 10)
+}
+
+// newLoss says that events were lost, which a new scan makes up for.
+func newLoss(cause, reason string) *meshv1.PollReport {
+	return &meshv1.PollReport{Lost: reason, LostScan: lostEventsID(cause), LostAt: timestamppb.Now()}
 }
 
 // lostEventsInterval is the time after which another scan for lost events is commanded if none has read everything.
@@ -39,8 +49,9 @@ func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport
 	if err != nil {
 		return err
 	}
-	// A running scan reports every second. If its command was lost with its process, nobody resumes it.
-	isRunning := scan.GetFinishedAt() == nil && scan.GetError() == "" && now.Sub(written) < lostEventsInterval
+	// A running scan reports every second, and one that fails whenever it is tried again. If its command was lost with
+	// its process, nobody resumes it.
+	isRunning := scan.GetFinishedAt() == nil && now.Sub(written) < lostEventsInterval
 	commanded := cmp.Or(report.GetLostCommandedAt(), report.GetLostAt()).AsTime()
 	if isRunning || now.Sub(commanded) < lostEventsInterval {
 		return nil
@@ -64,10 +75,11 @@ func (p *puller) scanAgain(ctx context.Context, report *meshv1.PollReport, id st
 
 // forgetLostEvents removes lost events from the stored result of the last poll if a scan has made up for them.
 func (p *puller) forgetLostEvents(ctx context.Context, scan *meshv1.ScanReport) error {
-	return p.updatePoll(ctx, func(stored *meshv1.PollReport) error {
-		if stored.GetLost() != "" && state.HasReadLostEvents(scan, stored) {
-			setLoss(stored, &meshv1.PollReport{})
+	return p.updatePoll(ctx, func(stored *meshv1.PollReport, _ bool) error {
+		if stored.GetLost() == "" || !state.HasReadLostEvents(scan, stored) {
+			return errUnchanged
 		}
+		setLoss(stored, &meshv1.PollReport{})
 		return nil
 	})
 }
@@ -98,8 +110,13 @@ func (p *puller) recoverLostEvents(ctx context.Context, report *meshv1.PollRepor
 	if err != nil {
 		return err
 	}
-	// The position is moved afterwards, so that a kill in between repeats this.
-	if err := p.scanForLostEvents(ctx, report, lostEventsID(string(at.position)), reason); err != nil {
+	// The position is moved afterwards, so that a kill in between repeats this. The same scan does then.
+	loss := newLoss(string(at.position), reason)
+	isRepeated := strings.HasPrefix(report.GetLostScan(), lostEventsPrefix(string(at.position)))
+	if isRepeated && !report.GetLostAt().AsTime().Before(start) {
+		loss.LostScan, loss.LostAt = report.GetLostScan(), report.GetLostAt()
+	}
+	if err := p.scanForLostEvents(ctx, report, loss); err != nil {
 		return err
 	}
 	return p.storePosition(ctx, at, positionAt(start))
@@ -123,18 +140,19 @@ func (p *puller) scanBefore(ctx context.Context, report *meshv1.PollReport, star
 				&meshv1.PollReport{Lost: reason, LostScan: scan.GetId(), LostAt: timestamppb.New(start)})
 		}
 	}
-	loss := &meshv1.PollReport{Lost: reason, LostScan: report.GetLostScan(), LostAt: report.GetLostAt()}
-	if report.GetLost() == "" || report.GetLostAt().AsTime().Before(start) {
-		loss.LostScan, loss.LostAt = lostEventsID("start"), timestamppb.Now()
+	loss := newLoss("start", reason)
+	if report.GetLost() != "" && !report.GetLostAt().AsTime().Before(start) {
+		loss.LostScan, loss.LostAt = report.GetLostScan(), report.GetLostAt()
 	}
 	return p.commandScan(ctx, report, loss)
 }
 
 // scanForLostEvents commands the scan that detects the effects of lost events, and stores that they were lost. Equality
 // is unknown until the scan has ended.
-func (p *puller) scanForLostEvents(ctx context.Context, report *meshv1.PollReport, id, reason string) error {
-	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason", reason+". A scan reads everything.")
-	return p.commandScan(ctx, report, &meshv1.PollReport{Lost: reason, LostScan: id, LostAt: timestamppb.Now()})
+func (p *puller) scanForLostEvents(ctx context.Context, report, loss *meshv1.PollReport) error {
+	p.logger.ErrorContext(ctx, "some of Stripe's events cannot be read", "reason",
+		loss.GetLost()+". A scan reads everything.")
+	return p.commandScan(ctx, report, loss)
 }
 
 // commandScan records lost events, and commands the scan that makes up for them. It continues a scan that was
@@ -167,7 +185,7 @@ func (p *puller) commandScan(ctx context.Context, report, loss *meshv1.PollRepor
 // recordLoss stores which events are not read, and which scan makes up for them, also in report. Its error is
 // errLossChanged if the stored result does not say the same of lost events as report.
 func (p *puller) recordLoss(ctx context.Context, report, loss *meshv1.PollReport) error {
-	err := p.updatePoll(ctx, func(stored *meshv1.PollReport) error {
+	err := p.updatePoll(ctx, func(stored *meshv1.PollReport, _ bool) error {
 		if !hasSameLoss(stored, report) {
 			return errLossChanged
 		}
@@ -196,10 +214,11 @@ func (p *puller) replaceLostScan(ctx context.Context, commanded, scan string) er
 	if _, err := p.pollRecord().Get(ctx, report); err != nil || !isReplaced(report) {
 		return err
 	}
-	return p.updatePoll(ctx, func(stored *meshv1.PollReport) error {
-		if isReplaced(stored) {
-			stored.LostScan = scan
+	return p.updatePoll(ctx, func(stored *meshv1.PollReport, _ bool) error {
+		if !isReplaced(stored) {
+			return errUnchanged
 		}
+		stored.LostScan = scan
 		return nil
 	})
 }

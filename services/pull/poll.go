@@ -83,31 +83,48 @@ func (p *puller) tryPoll(ctx context.Context, interval time.Duration) error {
 		}
 		p.logger.WarnContext(ctx, "poll failed; the next one tries again", attributes...)
 	}
-	err = p.updatePoll(ctx, func(stored *meshv1.PollReport) error {
-		if failure == nil && proto.Equal(stored, &meshv1.PollReport{}) {
-			// The next poll finds no position either, and commands a scan.
-			return errors.New("bucket CURSOR was lost during the poll")
+	if err := p.recordPoll(ctx, report, failure != nil); err != nil && ctx.Err() == nil {
+		p.logger.WarnContext(ctx, "could not record the result of a poll", "error", err)
+	}
+	return failure
+}
+
+// recordPoll stores the result of a poll. It stores no success if the position or the last result was lost during the
+// poll: events may have been lost too. The next poll commands a scan.
+func (p *puller) recordPoll(ctx context.Context, report *meshv1.PollReport, failed bool) error {
+	position, err := p.stores.Record(topology.KeyEvents, p.account).GetString(ctx)
+	if err != nil {
+		return err
+	}
+	return p.updatePoll(ctx, func(stored *meshv1.PollReport, exists bool) error {
+		if position == "" || !exists {
+			if !failed {
+				return errors.New("the position in Stripe's events was lost during the poll")
+			}
+			report.At, report.ReadUpTo = nil, nil
 		}
 		stored.At, stored.Events, stored.ReadUpTo = report.GetAt(), report.GetEvents(), report.GetReadUpTo()
 		stored.Error, stored.FailedAt, stored.Interval = report.GetError(), report.GetFailedAt(), report.GetInterval()
 		return nil
 	})
-	if err != nil && ctx.Err() == nil {
-		p.logger.WarnContext(ctx, "could not record the result of a poll", "error", err)
-	}
-	return err
 }
 
-// updatePoll changes the stored result of the last poll, an empty one if there is none. Every replica polls and writes
-// it. An error of change is returned, and nothing is stored.
-func (p *puller) updatePoll(ctx context.Context, change func(*meshv1.PollReport) error) error {
+// errUnchanged is the error of a change that is none.
+var errUnchanged = errors.New("nothing changes")
+
+// updatePoll changes the stored result of the last poll, an empty one if none exists. Every replica polls and writes
+// it. If change fails, nothing is stored. Its error is returned, but for errUnchanged.
+func (p *puller) updatePoll(ctx context.Context, change func(stored *meshv1.PollReport, exists bool) error) error {
 	for {
 		stored := &meshv1.PollReport{}
 		revision, err := p.pollRecord().GetAt(ctx, stored)
 		if err != nil {
 			return err
 		}
-		if err := change(stored); err != nil {
+		switch err := change(stored, revision != 0); {
+		case errors.Is(err, errUnchanged):
+			return nil
+		case err != nil:
 			return err
 		}
 		if _, err := p.pollRecord().CompareAndPut(ctx, stored, revision); !errors.Is(err, state.ErrConflict) {
@@ -125,13 +142,14 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	written, err := p.pollRecord().GetWithTime(ctx, report)
 	if errors.Is(err, proto.Error) {
 		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
-		id, now := lostEventsID("undecodable"), timestamppb.Now()
-		report = &meshv1.PollReport{Error: reason, FailedAt: now, Lost: reason, LostScan: id, LostAt: now}
+		report = newLoss("undecodable", reason)
+		loss := proto.CloneOf(report)
+		report.Error, report.FailedAt = reason, report.GetLostAt()
 		// If the scan cannot be commanded, the next polls do it.
 		if err := p.pollRecord().Put(ctx, report); err != nil {
 			return nil, err
 		}
-		return report, p.scanForLostEvents(ctx, report, id, reason)
+		return report, p.scanForLostEvents(ctx, report, loss)
 	}
 	if err != nil {
 		return nil, err
@@ -141,8 +159,8 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 		if err != nil || position == "" {
 			return report, err
 		}
-		return report, p.scanForLostEvents(ctx, report, lostEventsID("missing"),
-			"the result of the last poll, which may have said that events were lost, is missing")
+		return report, p.scanForLostEvents(ctx, report, newLoss("missing",
+			"the result of the last poll, which may have said that events were lost, is missing"))
 	}
 	if report.GetAt() != nil {
 		now, err := p.mesh.Clock().Now(ctx)

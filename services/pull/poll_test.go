@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
 	"go.opentelemetry.io/otel"
@@ -254,8 +255,6 @@ func TestPoll_FollowsLostEvents(t *testing.T) {
 	require.Zero(t, r.stored(topology.StreamCommand), "the scan may still begin")
 
 	require.NoError(t, stored.Put(t.Context(), lost(time.Now().Add(-time.Hour))))
-	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(),
-		&meshv1.ScanReport{Id: "first", StartedAt: timestamppb.Now(), Error: "the read allowance is used up"}))
 	r.pull(10 * time.Millisecond)
 	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond,
 		"the scan was commanded again, and has read everything")
@@ -287,6 +286,9 @@ func TestPoll_ResumesTheScanForLostEvents(t *testing.T) {
 	stream, err := r.mesh.JetStream().Stream(t.Context(), topology.StreamCommand)
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
+	kv, err := r.mesh.JetStream().KeyValue(t.Context(), topology.BucketCursor)
+	require.NoError(t, err)
+	require.NoError(t, kv.Delete(t.Context(), topology.KeyScan.Name("default")), "as if it was written long ago")
 	require.NoError(t, r.admin.RemoveFault(t.Context(), slow.ID))
 	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
 		Lost: "evt_1 is unknown", LostScan: "first", LostAt: timestamppb.New(time.Now().Add(-time.Hour)),
@@ -334,6 +336,43 @@ func TestPoll_ScansAfterALostResult(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.HasPrefix(r.report().GetId(), "lost-events-missing-") && r.report().GetFinishedAt() != nil
 	}, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+}
+
+// At a first start the scan ends while the poll still reads.
+func TestPoll_RecordsItsResultAfterTheScanHasEnded(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
+	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
+		req.SetURL(target)
+		if req.In.URL.Path == "/v1/events" {
+			assert.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+		}
+	}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	r.pull(50 * time.Millisecond)
+	require.Eventually(t, func() bool { return r.polled().GetAt() != nil }, patience, 10*time.Millisecond)
+	require.NotNil(t, r.report().GetFinishedAt())
+}
+
+// A process died between its two writes about the end of a scan for lost events.
+func TestPoll_LearnsThatAScanHasEnded(t *testing.T) {
+	r := newRig(t)
+	running := scanned("first", time.Minute, "")
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), running))
+	running.FinishedAt = timestamppb.Now()
+	require.NoError(t, r.stores.Record(topology.KeyScanState, "default").Put(t.Context(),
+		&meshv1.ScanState{Report: running}))
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+		Lost: "evt_1 is unknown", LostScan: "first", LostAt: timestamppb.Now(),
+	}))
+	r.pull(50 * time.Millisecond)
+	r.commandScanBy(topology.Pull, "first", time.Now())
 	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
 }
 

@@ -132,7 +132,8 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	}
 	if isFinished(state.GetReport()) {
 		if state.GetReport().GetId() == command.GetId() {
-			return errFinished
+			// A process may have died before it wrote that the scan has finished.
+			return cmp.Or(s.stores.Record(topology.KeyScan, s.account).Put(ctx, state.GetReport()), errFinished)
 		}
 	} else if revision != 0 {
 		if err := wait.For(ctx, takeoverDelay); err != nil {
@@ -172,6 +173,8 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 		return err
 	}
 	s.report.Expected = max(entries, last.GetProducts()) + last.GetPrices()
+	// The ledger may not have read yet what the last scan found.
+	s.report.ObservedRevision = last.GetObservedRevision()
 	s.logger.InfoContext(ctx, "scan started", "scan", s.report.GetId(), "by", s.report.GetIssuer(),
 		"reason", s.report.GetReason())
 	return nil

@@ -219,6 +219,9 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 		Path:  "/v1/products",
 	})
 	require.NoError(t, err)
+	before := scanned("s0", time.Hour, "")
+	before.FinishedAt, before.ObservedRevision = before.GetStartedAt(), 7
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), before))
 	r.commandScanBy(topology.Reconciliation, "s1", time.Now())
 	require.Eventually(t, func() bool { return r.report().GetProducts() >= 400 }, patience, 10*time.Millisecond)
 	stop()
@@ -229,6 +232,7 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 	r.pull(time.Hour)
 	report := r.scanned("s1")
 	require.EqualValues(t, 1, report.GetResumed())
+	require.EqualValues(t, 7, interrupted.GetObservedRevision(), "the end of the scan before it")
 	require.EqualValues(t, n, report.GetProducts(), "nothing is listed twice")
 	require.Zero(t, report.GetMissing())
 	entries, err := r.stores.Observed().Count(t.Context(), "default")

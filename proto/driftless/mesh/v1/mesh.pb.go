@@ -1763,8 +1763,8 @@ type ScanReport struct {
 	// Entries of OBSERVED to compare with the listed objects, and those compared.
 	Entries  uint64 `protobuf:"varint,24,opt,name=entries,proto3" json:"entries,omitempty"`
 	Compared uint64 `protobuf:"varint,25,opt,name=compared,proto3" json:"compared,omitempty"`
-	// The latest revision of OBSERVED when the scan ended. A reader of OBSERVED that has come so far has everything that
-	// the scan found.
+	// The latest revision of OBSERVED when the scan ended; while it runs, when the scan before it ended. A reader of
+	// OBSERVED that has come so far has everything that the scan found.
 	ObservedRevision uint64 `protobuf:"varint,26,opt,name=observed_revision,json=observedRevision,proto3" json:"observed_revision,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

@@ -238,15 +238,15 @@ func (r *Reader) firstPending(ctx context.Context, c mesh.ConsumerStatus, end ui
 	return min(cmp.Or(sequence, end), end), err
 }
 
-// isScanUnread reports whether the ledger lacks something that a scan found. The consumer of OBSERVED was read before
-// the scan's report, so it may not have had what the scan found last.
+// isScanUnread reports whether the ledger may lack something that the last finished scan found. The consumer of
+// OBSERVED was read before the scan's report, so it may not have had what the scan found last. A later message may have
+// replaced one of the scan's.
 func (r *Reader) isScanUnread(ctx context.Context, scan *meshv1.ScanReport, c mesh.ConsumerStatus) (bool, error) {
-	last := scan.GetObservedRevision()
-	if scan.GetFinishedAt() == nil || c.AckFloor >= last {
+	if c.AckFloor >= scan.GetObservedRevision() {
 		return false, nil
 	}
 	next, _, err := r.mesh.NextMessage(ctx, c)
-	return next != 0 && next <= last, err
+	return next != 0, err
 }
 
 // Watch reads the state of the other services every watchInterval, until ctx ends.

@@ -186,6 +186,9 @@ func TestRead_WaitsUntilTheLedgerHasAScan(t *testing.T) {
 	isUnread, err := r.isScanUnread(t.Context(), scan, statusOf(consumers, topology.ReconciliationObserved))
 	require.NoError(t, err)
 	require.True(t, isUnread, "nothing waited when the consumer was read")
+	require.NoError(t, stores.Record(topology.KeyScan, "default").Put(t.Context(),
+		&meshv1.ScanReport{Id: "s2", StartedAt: timestamppb.Now(), ObservedRevision: revision}))
+	require.Equal(t, unread, stripeUnknown(), "another scan has begun")
 	handle[catalogv1.Observed](t, m, topology.ReconciliationObserved, 1, nil)
 	require.NotEqual(t, unread, stripeUnknown())
 	find("cup")
