@@ -55,7 +55,10 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 		unbounded := r.Body
 		release, err := b.Bound(r)
 		if err != nil {
-			b.drain(w, r, unbounded)
+			// A client that asks first whether it may send sends nothing then.
+			if r.Header.Get("Expect") == "" {
+				b.drain(w, unbounded)
+			}
 			refuse(w, err)
 			return
 		}
@@ -64,7 +67,7 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 			data, err := io.ReadAll(io.LimitReader(r.Body, b.Max+grpcPrefixLength+1))
 			if errors.Is(err, ErrBusy) {
 				release()
-				b.drain(w, r, unbounded)
+				b.drain(w, unbounded)
 			}
 			if err != nil {
 				refuse(w, err)
@@ -90,11 +93,8 @@ const grpcPrefixLength = 5
 const drainPatience = 5 * time.Second
 
 // drain reads the rest of a refused body, and keeps nothing of it. A client that is still sending would see a closed
-// connection instead of the answer. One that asks first whether it may send, with an Expect header, does not send then.
-func (b *Bodies) drain(w http.ResponseWriter, r *http.Request, body io.Reader) {
-	if r.Header.Get("Expect") != "" {
-		return
-	}
+// connection instead of the answer.
+func (b *Bodies) drain(w http.ResponseWriter, body io.Reader) {
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainPatience)); err != nil {
 		return
 	}
