@@ -34,6 +34,10 @@ func newLoss(cause, reason string) *meshv1.PollReport {
 // lostEventsInterval is the time after which another scan for lost events is commanded if none has read everything.
 const lostEventsInterval = 5 * time.Minute
 
+// lostEventsRest is how many times as long as a scan that left objects unread the next one waits. Scans spend the read
+// allowance.
+const lostEventsRest = 20
+
 // followLostEvents forgets lost events that a scan has made up for. If none has and none runs any more, it commands one
 // again.
 func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport) error {
@@ -51,16 +55,17 @@ func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport
 	}
 	// A running scan reports every second, and one that fails whenever it is tried again. If its command was lost with
 	// its process, nobody resumes it.
-	isRunning := scan.GetFinishedAt() == nil && now.Sub(written) < lostEventsInterval
+	isRunning := scan.GetFinishedAt() == nil && now.Sub(written).Abs() < lostEventsInterval
 	commanded := cmp.Or(report.GetLostCommandedAt(), report.GetLostAt()).AsTime()
-	if isRunning || now.Sub(commanded) < lostEventsInterval {
-		return nil
-	}
 	// Its command may still wait, or it failed. Then it resumes where it ended.
-	id := report.GetLostScan()
+	id, interval := report.GetLostScan(), lostEventsInterval
 	if id == scan.GetId() && scan.GetFinishedAt() != nil {
-		// It has left objects unread.
-		id = lostEventsID("again")
+		// It has left objects unread, and may take hours.
+		took := scan.GetFinishedAt().AsTime().Sub(scan.GetStartedAt().AsTime())
+		id, interval = lostEventsID("again"), max(lostEventsInterval, lostEventsRest*took)
+	}
+	if isRunning || now.Sub(commanded).Abs() < interval {
+		return nil
 	}
 	return p.scanAgain(ctx, report, id)
 }

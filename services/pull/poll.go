@@ -89,18 +89,18 @@ func (p *puller) tryPoll(ctx context.Context, interval time.Duration) error {
 	return failure
 }
 
-// recordPoll stores the result of a poll. It stores no success if the position or the last result was lost during the
-// poll: events may have been lost too. The next poll commands a scan.
+// recordPoll stores the result of a poll. It stores nothing that hides that the position or the last result was lost
+// during the poll, which may have said that events were lost: the next poll commands a scan.
 func (p *puller) recordPoll(ctx context.Context, report *meshv1.PollReport, failed bool) error {
 	position, err := p.stores.Record(topology.KeyEvents, p.account).GetString(ctx)
 	if err != nil {
 		return err
 	}
 	return p.updatePoll(ctx, func(stored *meshv1.PollReport, exists bool) error {
-		if position == "" || !exists {
-			if !failed {
-				return errors.New("the position in Stripe's events was lost during the poll")
-			}
+		switch {
+		case position != "" && !exists, position == "" && !failed:
+			return errors.New("bucket CURSOR lost records during the poll")
+		case position == "":
 			report.At, report.ReadUpTo = nil, nil
 		}
 		stored.At, stored.Events, stored.ReadUpTo = report.GetAt(), report.GetEvents(), report.GetReadUpTo()
@@ -172,7 +172,15 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	if report.GetLost() == "" {
 		return report, nil
 	}
-	return report, p.followLostEvents(ctx, report)
+	switch err := p.followLostEvents(ctx, report); {
+	case errors.Is(err, errLossChanged):
+		return nil, err
+	case err != nil:
+		// Events are read all the same.
+		p.logger.WarnContext(ctx, "could not follow lost events; the next poll does", "reason", report.GetLost(),
+			"error", err)
+	}
+	return report, nil
 }
 
 // adoptClock converts the time of the last successful poll to this host's clock. age is how long ago the report was

@@ -313,6 +313,14 @@ func (s *scan) count(change func(*meshv1.ScanReport)) {
 	change(s.report)
 }
 
+// countUnconfirmed counts an object that could not be read now. What Stripe holds is not known until another scan has
+// read it.
+func (s *scan) countUnconfirmed(ctx context.Context, object string, err error) {
+	s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
+	s.logger.WarnContext(ctx, "could not read an object now; the scan continues without it", "object", object,
+		"error", err)
+}
+
 // maxNamedFailures is the maximum number of failed objects that the log names.
 const maxNamedFailures = 100
 

@@ -77,7 +77,7 @@ func (s *scan) confirmMissing(ctx context.Context) error {
 	keys, share := s.listed.Missing()
 	if share < 1 {
 		more := uint64(float64(len(keys))/share) - uint64(len(keys))
-		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed = more })
+		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed = max(r.GetUnconfirmed(), more) })
 		s.logger.WarnContext(
 			ctx, "too many known objects are missing from Stripe's lists; this scan reads a part of them and the next scan continues", "known_and_not_listed", uint64(float64(len(keys))/share))
 	}

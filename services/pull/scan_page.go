@@ -220,7 +220,8 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 }
 
 // reread reads one object into the observed state of its product, and reports whether Stripe no longer holds it. An
-// object that cannot be read is counted and skipped.
+// object that cannot be read or recorded is counted and skipped: as failed, or as unconfirmed if it may be possible
+// later.
 func (s *scan) reread(ctx context.Context, ref productRef, object string,
 	also func(*catalogv1.Observed),
 ) (gone bool, err error) {
@@ -248,8 +249,12 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 		if f != nil && f.Action == stripeapi.Halt {
 			return false, err
 		}
-		if attempt == attempts || f == nil || f.Action == stripeapi.Refuse {
+		switch {
+		case f != nil && f.Action == stripeapi.Refuse, errors.Is(err, state.ErrTooLarge):
 			s.countFailure(ctx, object, err)
+			return false, nil
+		case attempt == attempts:
+			s.countUnconfirmed(ctx, object, err)
 			return false, nil
 		}
 		if err := wait.For(ctx, mesh.RetryDelay(attempt)); err != nil {

@@ -23,6 +23,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
@@ -365,6 +366,28 @@ func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	require.Empty(t, report.GetError())
 	require.NotNil(t, r.observedOf("p4").GetProduct())
 	require.Nil(t, r.observedOf("p3").GetProduct())
+}
+
+// Stripe does not answer about an object that its lists no longer show. Another scan has to read it.
+func TestScan_CountsObjectsThatStripeDoesNotAnswerAbout(t *testing.T) {
+	r := newRig(t)
+	r.product("mug")
+	r.stopEvents()
+	r.pull(time.Hour)
+	r.scan("s1")
+	require.NoError(t, r.admin.DeleteProduct(t.Context(), "mug", false))
+	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind: stripesim.FaultUnavailable, Path: "/v1/products/mug",
+	})
+	require.NoError(t, err)
+	report := r.scan("s2")
+	require.EqualValues(t, 1, report.GetUnconfirmed())
+	require.Zero(t, report.GetFailed())
+	require.False(t, state.HasReadAll(report))
+	require.NoError(t, r.admin.RemoveFault(t.Context(), fault.ID))
+	report = r.scan("s3")
+	require.EqualValues(t, 1, report.GetMissing())
+	require.True(t, state.HasReadAll(report))
 }
 
 func TestScan_SurvivesFailuresOfStripe(t *testing.T) {

@@ -58,8 +58,8 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 		countOf(r.GetReads(), "read", "reads"),
 		took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
-		sayf(p.out, "%s not listed and could not be read within the read allowance: the next scan continues there\n",
-			countOf(n, "known object was", "known objects were"))
+		sayf(p.out, "%s not listed, and not read, because the read allowance did not suffice or Stripe did not answer: "+
+			"the next scan continues there\n", countOf(n, "known object was", "known objects were"))
 	}
 	if n := r.GetFailed(); n > 0 {
 		sayf(p.out, "%s could not be processed: pull's log has each\n", countOf(n, "object", "objects"))

@@ -1753,8 +1753,8 @@ type ScanReport struct {
 	Remaining *durationpb.Duration `protobuf:"bytes,19,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// Prices that Stripe no longer holds.
 	MissingPrices uint64 `protobuf:"varint,20,opt,name=missing_prices,json=missingPrices,proto3" json:"missing_prices,omitempty"`
-	// Objects that were not listed and could not be read one by one within the read allowance. An estimate if there were
-	// too many to count. The next scan continues with them.
+	// Objects that were not listed, and not read one by one, because the read allowance did not suffice or Stripe did not
+	// answer. An estimate if there were too many to count. The next scan continues with them.
 	Unconfirmed uint64 `protobuf:"varint,21,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
 	// Objects that could not be read or recorded. Pull's log names them.
 	Failed uint64 `protobuf:"varint,22,opt,name=failed,proto3" json:"failed,omitempty"`

@@ -244,8 +244,7 @@ func (e evidence) lostEvents() string {
 	case e.scan.GetError() != "":
 		return unknown + "; the latest one failed: " + e.scan.GetError()
 	case e.scan.GetFinishedAt() != nil && e.scan.GetUnconfirmed() > 0:
-		return unknown + "; the latest one left " + formatCount(e.scan.GetUnconfirmed()) +
-			" objects unread, within its read allowance"
+		return unknown + "; the latest one left " + formatCount(e.scan.GetUnconfirmed()) + " objects unread"
 	}
 	return unknown
 }

@@ -158,7 +158,7 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 			e.poll.Lost, e.poll.LostScan, e.poll.LostAt = "Stripe does not know event evt_1", "lost", ago(time.Hour)
 			e.scan = &meshv1.ScanReport{Id: "lost", StartedAt: ago(time.Minute), FinishedAt: ago(0), Unconfirmed: 1234}
 		}, "what Stripe holds is not fully known (Stripe does not know event evt_1); a scan of Stripe has to end; " +
-			"the latest one left 1,234 objects unread, within its read allowance"},
+			"the latest one left 1,234 objects unread"},
 		"polls are overdue": {
 			func(e *evidence) { e.polled = noon.Add(-12 * time.Minute) },
 			"Stripe's events were last read 12m0s ago; the poll interval is 10m0s",

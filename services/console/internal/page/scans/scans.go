@@ -131,7 +131,8 @@ func outcome(r *meshv1.ScanReport) (tone, text string, doubts []string) {
 	if n := r.GetUnconfirmed(); n > 0 {
 		tone = "held"
 		doubts = append(doubts, view.Many(n, "known object was", "known objects were")+
-			" not listed, and the read allowance did not suffice to read them. The next scan goes on with them.")
+			" not listed, and not read: the read allowance did not suffice, or Stripe did not answer. "+
+			"The next scan goes on with them.")
 	}
 	if n := r.GetFailed(); n > 0 {
 		tone = "bad"
