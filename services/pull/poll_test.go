@@ -346,10 +346,13 @@ func TestPoll_RecordsItsResultAfterTheScanHasEnded(t *testing.T) {
 	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
 	target, err := url.Parse(r.simURL)
 	require.NoError(t, err)
+	var first sync.Once
 	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
 		req.SetURL(target)
 		if req.In.URL.Path == "/v1/events" {
-			assert.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+			first.Do(func() {
+				assert.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+			})
 		}
 	}}
 	server := httptest.NewServer(proxy)
