@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -42,6 +43,16 @@ func (p *tab) upload(name, content string) {
 		chosen.items.add(new File([`+quote(content)+`], `+quote(name)+`));
 		document.querySelector("input[type=file]").files = chosen.files;
 	})()`))
+}
+
+// visitUntil loads a page again until it has a text. A plan of adoptions is kept for twenty times as long as it took,
+// and the page does not read itself again when it is too old.
+func (p *tab) visitUntil(path, text string) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		p.visit(path)
+		return strings.Contains(strings.Join(strings.Fields(p.text()), " "), text)
+	}, 2*patience, time.Second, lazily(p.page))
 }
 
 // entries reads a file of adoptions.
@@ -138,8 +149,7 @@ func TestAdoption_ReviewsAndAdopts(t *testing.T) {
 	m.edit("prod_jug", url.Values{"name": {"Jar"}})
 	viewer := open(t, m.url(consoleName))
 	viewer.signIn(m, auth.Read)
-	viewer.visit("/adoption")
-	viewer.waitText("2 products match none")
+	viewer.visitUntil("/adoption", "2 products match none")
 	p.click("Adopt the selected")
 	p.waitText("in spite of the doubts shown")
 	p.picture("adoption-selected")
@@ -153,7 +163,7 @@ func TestAdoption_ReviewsAndAdopts(t *testing.T) {
 	p.requireAccessible()
 	p.picture("adoption-review-stale")
 	m.edit("prod_jug", url.Values{"name": {"Jug"}})
-	viewer.waitText("1 product matches none")
+	viewer.visitUntil("/adoption", "1 product matches none")
 
 	// The archived pot is adopted from its row, cup and jug from the edited file, and the rest at once.
 	p.visit("/adoption?doubt=archived")
