@@ -316,12 +316,15 @@ func (s *scan) count(change func(*meshv1.ScanReport)) {
 // countUnconfirmed counts an object that could not be read now. What Stripe holds is not known until another scan has
 // read it.
 func (s *scan) countUnconfirmed(ctx context.Context, object string, err error) {
-	s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++ })
-	s.logger.WarnContext(ctx, "could not read an object now; the scan continues without it", "object", object,
-		"error", err)
+	n := uint64(0)
+	s.count(func(r *meshv1.ScanReport) { r.Unconfirmed++; n = r.GetUnconfirmed() })
+	if n <= maxNamedFailures {
+		s.logger.WarnContext(ctx, "could not read an object now; the scan continues without it", "object", object,
+			"error", err)
+	}
 }
 
-// maxNamedFailures is the maximum number of failed objects that the log names.
+// maxNamedFailures is the maximum number of failed objects that the log names, and of unconfirmed ones.
 const maxNamedFailures = 100
 
 // countFailure counts an object that could not be processed. One object must not end the scan of all.
