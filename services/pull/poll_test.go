@@ -3,9 +3,6 @@ package pull_test
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,21 +58,13 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 	for i := range n {
 		r.product(fmt.Sprintf("p%d", i))
 	}
-	target, err := url.Parse(r.simURL)
-	require.NoError(t, err)
 	var mu sync.Mutex
 	var stored []uint64
-	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
-		req.SetURL(target)
-		if req.In.URL.Path == "/v1/events" {
-			mu.Lock()
-			defer mu.Unlock()
-			stored = append(stored, r.stored(topology.StreamStripe))
-		}
-	}}
-	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	r.simURL = server.URL
+	r.beforeEvents(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stored = append(stored, r.stored(topology.StreamStripe))
+	})
 	r.pull(time.Hour)
 	require.Eventually(t, func() bool { return r.stored(topology.StreamStripe) == n }, patience, 10*time.Millisecond)
 	mu.Lock()
@@ -304,21 +293,7 @@ func TestPoll_ResumesTheScanForLostEvents(t *testing.T) {
 // have said that events were lost.
 func TestPoll_ScansAfterALostResult(t *testing.T) {
 	r := newRig(t)
-	target, err := url.Parse(r.simURL)
-	require.NoError(t, err)
-	var lose sync.Once
-	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
-		req.SetURL(target)
-		if req.In.URL.Path == "/v1/events" {
-			lose.Do(func() {
-				require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
-				require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
-			})
-		}
-	}}
-	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	r.simURL = server.URL
+	r.beforeEvents(sync.OnceFunc(r.loseCursor))
 	// The position moves, because it is old.
 	require.NoError(t, r.position().PutString(t.Context(), fmt.Sprintf("@%d", time.Now().Add(-21*24*time.Hour).Unix())))
 	r.pull(50 * time.Millisecond)
@@ -342,22 +317,10 @@ func TestPoll_ScansAfterALostResult(t *testing.T) {
 // At a first start the scan ends while the poll still reads.
 func TestPoll_RecordsItsResultAfterTheScanHasEnded(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
-	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
-	target, err := url.Parse(r.simURL)
-	require.NoError(t, err)
-	var first sync.Once
-	proxy := &httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
-		req.SetURL(target)
-		if req.In.URL.Path == "/v1/events" {
-			first.Do(func() {
-				assert.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
-			})
-		}
-	}}
-	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	r.simURL = server.URL
+	r.loseCursor()
+	r.beforeEvents(sync.OnceFunc(func() {
+		assert.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
+	}))
 	r.pull(50 * time.Millisecond)
 	require.Eventually(t, func() bool { return r.polled().GetAt() != nil }, patience, 10*time.Millisecond)
 	require.NotNil(t, r.report().GetFinishedAt())
@@ -382,8 +345,7 @@ func TestPoll_LearnsThatAScanHasEnded(t *testing.T) {
 // Two processes start first at the same time.
 func TestPoll_CommandsOneScanForTwoProcesses(t *testing.T) {
 	r := newRig(t)
-	require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
-	require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+	r.loseCursor()
 	fault, err := r.admin.AddFault(t.Context(), stripesim.Fault{Kind: stripesim.FaultUnavailable, Path: "/v1/products"})
 	require.NoError(t, err)
 	for range 2 {
@@ -430,8 +392,7 @@ func TestPoll_StartsWithAScan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			require.NoError(t, r.mesh.JetStream().DeleteKeyValue(t.Context(), topology.BucketCursor))
-			require.NoError(t, topology.Apply(t.Context(), r.mesh.JetStream(), topology.Options{}))
+			r.loseCursor()
 			if c.before != nil {
 				require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), c.before))
 			}

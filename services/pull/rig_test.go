@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"sync"
 	"testing"
@@ -79,6 +82,28 @@ func newRig(t *testing.T) *rig {
 
 // position is how far Stripe's events have been read.
 func (r *rig) position() *state.Record { return r.stores.Record(topology.KeyEvents, "default") }
+
+// loseCursor makes the bucket CURSOR again, which is empty then.
+func (r *rig) loseCursor() {
+	r.t.Helper()
+	require.NoError(r.t, r.mesh.JetStream().DeleteKeyValue(r.t.Context(), topology.BucketCursor))
+	require.NoError(r.t, topology.Apply(r.t.Context(), r.mesh.JetStream(), topology.Options{}))
+}
+
+// beforeEvents calls do before each of pull's requests of Stripe's events.
+func (r *rig) beforeEvents(do func()) {
+	r.t.Helper()
+	target, err := url.Parse(r.simURL)
+	require.NoError(r.t, err)
+	server := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(req *httputil.ProxyRequest) {
+		req.SetURL(target)
+		if req.In.URL.Path == "/v1/events" {
+			do()
+		}
+	}})
+	r.t.Cleanup(server.Close)
+	r.simURL = server.URL
+}
 
 func (r *rig) run(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())

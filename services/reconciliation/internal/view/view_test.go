@@ -20,14 +20,20 @@ import (
 // completeLedger is the ledger's answer that it has everything.
 func completeLedger(context.Context) (string, error) { return "", nil }
 
-// TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
-func TestConvergence_FollowsRealMesh(t *testing.T) {
+// newReader returns a mesh without services, and a reader of it.
+func newReader(t *testing.T) (*mesh.Mesh, *Reader) {
+	t.Helper()
 	url, _ := localtest.NATS(t)
 	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	r := New(m, "default", completeLedger, func() string { return "" }, slog.New(slog.DiscardHandler))
+	return m, New(m, "default", completeLedger, func() string { return "" }, slog.New(slog.DiscardHandler))
+}
+
+// TestConvergence_FollowsRealMesh follows a change through both lanes, a failure and its retry.
+func TestConvergence_FollowsRealMesh(t *testing.T) {
+	m, r := newReader(t)
 
 	version := uint64(100)
 	report := func() time.Time {
@@ -147,12 +153,7 @@ func TestActivity_CountsProgress(t *testing.T) {
 
 // The ledger has to read what a scan has found, however little that is.
 func TestRead_WaitsUntilTheLedgerHasAScan(t *testing.T) {
-	url, _ := localtest.NATS(t)
-	m, err := mesh.Connect(t.Context(), mesh.Config{URL: url, Name: "test"})
-	require.NoError(t, err)
-	t.Cleanup(m.Close)
-	require.NoError(t, topology.Apply(t.Context(), m.JetStream(), topology.Options{}))
-	r := New(m, "default", completeLedger, func() string { return "" }, slog.New(slog.DiscardHandler))
+	m, r := newReader(t)
 	stores := state.New(m)
 	const unread = "reconciliation has not read everything that the latest scan found"
 	require.NoError(t, stores.Record(topology.KeyPoll, "default").Put(t.Context(),
