@@ -75,17 +75,16 @@ func (m *Mesh) earlierResult(ctx context.Context, stream string, msg *nats.Msg, 
 	}
 	for {
 		last, err := m.lastOf(ctx, s, msg.Subject)
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-		case err != nil:
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return stored{}, fmt.Errorf("check whether a write was stored: %w", err)
-		case last.Header.Get(writeHeader) == msg.Header.Get(writeHeader):
-			return stored{sequence: last.Sequence}, nil
-		case last.Sequence >= at:
-			return stored{}, refusal
 		}
-		// A lagging replica may have answered. Without the sequence its answer must be enough.
-		if at == 0 {
+		// A lagging replica may have answered, with nothing or with an earlier write. Without the sequence its answer must
+		// be enough.
+		isLatest := err == nil && last.Sequence >= at
+		switch {
+		case isLatest && last.Header.Get(writeHeader) == msg.Header.Get(writeHeader):
+			return stored{sequence: last.Sequence}, nil
+		case isLatest, at == 0:
 			return stored{}, refusal
 		}
 		select {
