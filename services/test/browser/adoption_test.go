@@ -45,14 +45,13 @@ func (p *tab) upload(name, content string) {
 	})()`))
 }
 
-// visitUntil loads a page again until it has a text. A plan of adoptions is kept for twenty times as long as it took,
-// and the page does not read itself again when it is too old.
-func (p *tab) visitUntil(path, text string) {
+// awaitPlan waits until the live page of adoptions has a text. A plan is kept for twenty times as long as it took, and
+// the page reads itself again until there is a new one.
+func (p *tab) awaitPlan(text string) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool {
-		p.visit(path)
 		return strings.Contains(strings.Join(strings.Fields(p.text()), " "), text)
-	}, 2*patience, time.Second, lazily(p.page))
+	}, lookPatience, 100*time.Millisecond, lazily(p.page))
 }
 
 // entries reads a file of adoptions.
@@ -149,7 +148,8 @@ func TestAdoption_ReviewsAndAdopts(t *testing.T) {
 	m.edit("prod_jug", url.Values{"name": {"Jar"}})
 	viewer := open(t, m.url(consoleName))
 	viewer.signIn(m, auth.Read)
-	viewer.visitUntil("/adoption", "2 products match none")
+	viewer.visit("/adoption")
+	viewer.awaitPlan("2 products match none")
 	p.click("Adopt the selected")
 	p.waitText("in spite of the doubts shown")
 	p.picture("adoption-selected")
@@ -163,7 +163,7 @@ func TestAdoption_ReviewsAndAdopts(t *testing.T) {
 	p.requireAccessible()
 	p.picture("adoption-review-stale")
 	m.edit("prod_jug", url.Values{"name": {"Jug"}})
-	viewer.visitUntil("/adoption", "1 product matches none")
+	viewer.awaitPlan("1 product matches none")
 
 	// The archived pot is adopted from its row, cup and jug from the edited file, and the rest at once.
 	p.visit("/adoption?doubt=archived")

@@ -166,7 +166,8 @@ func show(v *web.Visit) (view.Page, error) {
 		Section: "/adoption",
 		Body:    page(l),
 		Command: q.command(),
-		Live:    live.Status + "," + live.Activity,
+		// No event tells that the plan is too old.
+		Live: live.Status + "," + live.Activity + "," + view.Slowly,
 	}, nil
 }
 
