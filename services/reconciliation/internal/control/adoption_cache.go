@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,14 +14,16 @@ const (
 	// make, so that plans of a large catalog take at most a twentieth of the time.
 	minPlanAge = 2 * time.Second
 	planShare  = 20
+	// maxErrorAge is for how long an error is returned again at most. Its cause may be gone.
+	maxErrorAge = 2 * time.Minute
 	// planTimeout is how long a plan may take.
 	planTimeout = time.Minute
 	// planKept is when a plan that nobody asks for is forgotten, because a large one needs memory.
 	planKept = 10 * time.Minute
 )
 
-// planCache keeps the latest plan of adoptions: pages that somebody turns need the same one. It is safe for concurrent
-// use.
+// planCache keeps the latest plan of adoptions: pages that somebody turns need the same one. It also keeps the error of
+// an attempt, which may take as long. It is safe for concurrent use.
 type planCache struct {
 	now    func() time.Time
 	making singleflight.Group
@@ -28,6 +31,7 @@ type planCache struct {
 	mu   sync.Mutex
 	key  string
 	plan *adoptionPlan
+	err  error
 	// until is when the plan is too old, by the clock.
 	until time.Time
 	// turn grows when plans that are being made are out of date.
@@ -47,18 +51,23 @@ func newPlanCache(now func() time.Time) *planCache {
 func (c *planCache) get(ctx context.Context, key string,
 	plan func(ctx context.Context, key string) (*adoptionPlan, error),
 ) (*adoptionPlan, error) {
-	known, turn := c.recent(key)
-	if known != nil {
-		return known, nil
+	known, turn, err := c.recent(key)
+	if known != nil || err != nil {
+		return known, err
 	}
-	done := c.making.DoChan(key, func() (any, error) {
+	// A plan from before something was adopted is not for those who ask afterwards.
+	done := c.making.DoChan(strconv.Itoa(turn)+" "+key, func() (any, error) {
 		// The caller may leave while others wait for the same plan.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), planTimeout)
 		defer cancel()
 		began := c.now()
 		fresh, err := plan(ctx, key)
-		if err == nil {
-			c.keep(key, fresh, turn, max(minPlanAge, planShare*c.now().Sub(began)))
+		age := max(minPlanAge, planShare*c.now().Sub(began))
+		if err != nil {
+			age = min(age, maxErrorAge)
+		}
+		if err != nil || fresh.unknown == "" {
+			c.keep(key, fresh, err, turn, age)
 		}
 		return fresh, err
 	})
@@ -71,23 +80,23 @@ func (c *planCache) get(ctx context.Context, key string,
 	}
 }
 
-// recent returns the plan for a key if it is not too old, and the turn.
-func (c *planCache) recent(key string) (*adoptionPlan, int) {
+// recent returns the plan for a key or the error of the attempt, if it is not too old, and the turn.
+func (c *planCache) recent(key string) (*adoptionPlan, int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.plan == nil || c.key != key || !c.now().Before(c.until) {
-		return nil, c.turn
+	if c.key != key || !c.now().Before(c.until) {
+		return nil, c.turn, nil
 	}
-	return c.plan, c.turn
+	return c.plan, c.turn, c.err
 }
 
-func (c *planCache) keep(key string, fresh *adoptionPlan, turn int, age time.Duration) {
+func (c *planCache) keep(key string, fresh *adoptionPlan, err error, turn int, age time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if turn != c.turn {
 		return
 	}
-	c.key, c.plan, c.until = key, fresh, c.now().Add(age)
+	c.key, c.plan, c.err, c.until = key, fresh, err, c.now().Add(age)
 	time.AfterFunc(max(planKept, age), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -101,7 +110,7 @@ func (c *planCache) keep(key string, fresh *adoptionPlan, turn int, age time.Dur
 func (c *planCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.plan = nil
+	c.plan, c.err = nil, nil
 	c.turn++
 }
 

@@ -53,7 +53,9 @@ func (c control) PlanAdoption(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	plan.addTo(out, req.Msg)
+	if out.Unknown = plan.unknown; out.GetUnknown() == "" {
+		plan.addTo(out, req.Msg)
+	}
 	return connect.NewResponse(out), nil
 }
 
@@ -67,6 +69,9 @@ func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (
 		return "a scan of Stripe runs, and what Stripe has is known when it ends", nil
 	case scan.GetError() != "":
 		return "it is unknown what Stripe has: the latest scan failed: " + scan.GetError(), nil
+	}
+	if unknown, err := c.View.LedgerUnknown(ctx); err != nil || unknown != "" {
+		return unknown, err
 	}
 	if c.adoptions.isRead(scan.GetId()) {
 		return "", nil
@@ -100,6 +105,8 @@ func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (
 
 // adoptionPlan is all matches.
 type adoptionPlan struct {
+	// unknown is why the ledger that they were made from lacked something, empty if it did not.
+	unknown string
 	at      *timestamppb.Timestamp
 	matches []*controlv1.AdoptionMatch
 	// products and stripe count the products without a link.
@@ -135,6 +142,10 @@ func (c control) planAdoption(ctx context.Context, key string) (*adoptionPlan, e
 			plan.matches = append(plan.matches, matchOf(adoption.Propose(m, pair.Change, pair.Held),
 				pair.Change.GetProduct().GetName(), pair.Held.GetProduct().GetName()))
 		}
+	}
+	// The ledger may have been replaced meanwhile.
+	if plan.unknown, err = c.View.LedgerUnknown(ctx); err != nil {
+		return nil, unavailable(err)
 	}
 	return plan, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	"github.com/driftless-sync/driftless/services/internal/local"
@@ -76,9 +77,18 @@ func (r *Rig) Known() {
 	}, Patience, 20*time.Millisecond, &unknown)
 }
 
-// AsksStatus asks for the status again and again until the returned function is called, and gives each answer to look.
-// Answers that fail are left out: the tables may be missing for a moment.
+// AsksStatus asks for the status again and again: see AskAgain.
 func (r *Rig) AsksStatus(look func(*controlv1.GetStatusResponse)) (stop func()) {
+	r.T.Helper()
+	return AskAgain(r, "GetStatus", look)
+}
+
+// AskAgain calls a method again and again until the returned function is called, and gives each answer to look. Answers
+// that fail are left out: the tables may be missing for a moment.
+func AskAgain[T any, M interface {
+	*T
+	proto.Message
+}](r *Rig, method string, look func(M)) (stop func()) {
 	r.T.Helper()
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -89,31 +99,27 @@ func (r *Rig) AsksStatus(look func(*controlv1.GetStatusResponse)) (stop func()) 
 				return
 			default:
 			}
-			if status, ok := r.tryStatus(); ok {
-				look(status)
+			if out := M(new(T)); r.try(method, out) {
+				look(out)
 			}
 		}
 	}()
 	return func() { close(quit); <-done }
 }
 
-// tryStatus returns the status, if the service answers.
-func (r *Rig) tryStatus() (*controlv1.GetStatusResponse, bool) {
+// try calls a method, and reports whether the service answers.
+func (r *Rig) try(method string, out proto.Message) bool {
 	req, err := http.NewRequestWithContext(r.T.Context(), http.MethodPost,
-		r.URL+"/driftless.control.v1.ControlService/GetStatus", strings.NewReader("{}"))
+		r.URL+"/driftless.control.v1.ControlService/"+method, strings.NewReader("{}"))
 	if err != nil {
-		return nil, false
+		return false
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, false
+		return false
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	out := &controlv1.GetStatusResponse{}
-	if err != nil || resp.StatusCode != http.StatusOK || protojson.Unmarshal(answer, out) != nil {
-		return nil, false
-	}
-	return out, true
+	return err == nil && resp.StatusCode == http.StatusOK && protojson.Unmarshal(answer, out) == nil
 }
