@@ -42,7 +42,7 @@ const lostEventsRest = 20
 // again.
 func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport) error {
 	scan := &meshv1.ScanReport{}
-	written, err := p.stores.Record(topology.KeyScan, p.account).GetWithTime(ctx, scan)
+	_, written, err := p.stores.Record(topology.KeyScan, p.account).GetWithTime(ctx, scan)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,9 @@ func (p *puller) followLostEvents(ctx context.Context, report *meshv1.PollReport
 	commanded := cmp.Or(report.GetLostCommandedAt(), report.GetLostAt()).AsTime()
 	// Its command may still wait, or it failed. Then it resumes where it ended.
 	id, interval := report.GetLostScan(), lostEventsInterval
-	if id == scan.GetId() && scan.GetFinishedAt() != nil {
-		// It has left objects unread, and may take hours.
+	isLater := id == scan.GetId() || state.BeganAfter(scan, report.GetLostAt().AsTime())
+	if isLater && scan.GetFinishedAt() != nil {
+		// It has left objects unread, and may take hours. So may the next one.
 		took := scan.GetFinishedAt().AsTime().Sub(scan.GetStartedAt().AsTime())
 		id, interval = lostEventsID("again"), max(lostEventsInterval, lostEventsRest*took)
 	}

@@ -101,9 +101,12 @@ func (p *puller) recordPoll(ctx context.Context, report *meshv1.PollReport, fail
 		case position != "" && !exists, position == "" && !failed:
 			return errors.New("bucket CURSOR lost records during the poll")
 		case position == "":
-			report.At, report.ReadUpTo = nil, nil
+			report.At, report.ReadUpTo, stored.At = nil, nil, nil
 		}
-		stored.At, stored.Events, stored.ReadUpTo = report.GetAt(), report.GetEvents(), report.GetReadUpTo()
+		// Another process may have read them during a poll that failed.
+		if !failed || !stored.GetAt().AsTime().After(report.GetAt().AsTime()) {
+			stored.At, stored.Events, stored.ReadUpTo = report.GetAt(), report.GetEvents(), report.GetReadUpTo()
+		}
 		stored.Error, stored.FailedAt, stored.Interval = report.GetError(), report.GetFailedAt(), report.GetInterval()
 		return nil
 	})
@@ -117,8 +120,11 @@ var errUnchanged = errors.New("nothing changes")
 func (p *puller) updatePoll(ctx context.Context, change func(stored *meshv1.PollReport, exists bool) error) error {
 	for {
 		stored := &meshv1.PollReport{}
-		revision, err := p.pollRecord().GetAt(ctx, stored)
+		revision, written, err := p.pollRecord().GetWithTime(ctx, stored)
 		if err != nil {
+			return err
+		}
+		if err := p.useOwnClock(ctx, stored, written); err != nil {
 			return err
 		}
 		switch err := change(stored, revision != 0); {
@@ -127,6 +133,7 @@ func (p *puller) updatePoll(ctx context.Context, change func(stored *meshv1.Poll
 		case err != nil:
 			return err
 		}
+		stored.RecordedAt = timestamppb.Now()
 		if _, err := p.pollRecord().CompareAndPut(ctx, stored, revision); !errors.Is(err, state.ErrConflict) {
 			return err
 		}
@@ -139,7 +146,7 @@ func (p *puller) pollRecord() *state.Record { return p.stores.Record(topology.Ke
 // position is stored, it may have said that events were lost, so a scan is commanded.
 func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	report := &meshv1.PollReport{}
-	written, err := p.pollRecord().GetWithTime(ctx, report)
+	_, written, err := p.pollRecord().GetWithTime(ctx, report)
 	if errors.Is(err, proto.Error) {
 		reason := "the result of the last poll, which may have lost events, cannot be decoded (" + err.Error() + ")"
 		report = newLoss("undecodable", reason)
@@ -162,12 +169,8 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 		return report, p.scanForLostEvents(ctx, report, newLoss("missing",
 			"the result of the last poll, which may have said that events were lost, is missing"))
 	}
-	if report.GetAt() != nil {
-		now, err := p.mesh.Clock().Now(ctx)
-		if err != nil {
-			return nil, err
-		}
-		adoptClock(report, now.Sub(written))
+	if err := p.useOwnClock(ctx, report, written); err != nil {
+		return nil, err
 	}
 	if report.GetLost() == "" {
 		return report, nil
@@ -183,13 +186,22 @@ func (p *puller) lastPoll(ctx context.Context) (*meshv1.PollReport, error) {
 	return report, nil
 }
 
-// adoptClock converts the time of the last successful poll to this host's clock. age is how long ago the report was
-// written. Another host may have written it, and the time between success and failure is by one clock only.
-func adoptClock(report *meshv1.PollReport, age time.Duration) {
-	if report.GetError() != "" {
-		age += max(report.GetFailedAt().AsTime().Sub(report.GetAt().AsTime()), 0)
+// useOwnClock converts the times of the last polls to this host's clock, since another host may have written the
+// report. written is when it was, by the NATS server's clock.
+func (p *puller) useOwnClock(ctx context.Context, report *meshv1.PollReport, written time.Time) error {
+	if report.GetAt() == nil {
+		return nil
 	}
-	report.At = timestamppb.New(time.Now().Add(-age))
+	now, err := p.mesh.Clock().Now(ctx)
+	if err != nil {
+		return err
+	}
+	at := time.Now().Add(-now.Sub(written) - state.PollAge(report))
+	if failed := report.GetFailedAt(); failed != nil {
+		report.FailedAt = timestamppb.New(failed.AsTime().Add(at.Sub(report.GetAt().AsTime())))
+	}
+	report.At = timestamppb.New(at)
+	return nil
 }
 
 // position is how far events have been read. "evt_...@second" is an event and the second of its creation. "@second" is

@@ -452,6 +452,31 @@ func TestPoll_FollowsTheScanThatSupersededAnother(t *testing.T) {
 	require.Eventually(t, func() bool { return r.polled().GetLost() == "" }, patience, 10*time.Millisecond)
 }
 
+// What is known of lost events changes between two polls. Nothing has been read by that.
+func TestPoll_KeepsItsTimeIfOnlyLostEventsChange(t *testing.T) {
+	r := newRig(t)
+	issued := time.Now()
+	later := scanned("scheduled", 0, "")
+	later.FinishedAt = timestamppb.Now()
+	require.NoError(t, r.stores.Record(topology.KeyScan, "default").Put(t.Context(), later))
+	require.NoError(t, r.stores.Record(topology.KeyScanState, "default").Put(t.Context(),
+		&meshv1.ScanState{Report: later}))
+	r.pull(time.Hour)
+	require.Eventually(t, func() bool { return r.polled().GetAt() != nil }, patience, 10*time.Millisecond)
+	// Another host has polled, whose clock is ahead.
+	ahead := issued.Add(time.Hour)
+	require.NoError(t, r.stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{
+		At: timestamppb.New(ahead.Add(-10 * time.Minute)), RecordedAt: timestamppb.New(ahead),
+		Lost:     "Stripe's events are read from the last hour on, as at the first start",
+		LostScan: "lost-events-1", LostAt: timestamppb.New(issued),
+	}))
+	r.commandScanBy(topology.Pull, "lost-events-1", issued)
+	require.Eventually(t, func() bool { return r.polled().GetLostScan() == "scheduled" }, patience, 10*time.Millisecond)
+	// Equality subtracts one from the other.
+	require.WithinDuration(t, issued.Add(-10*time.Minute), r.polled().GetAt().AsTime(), patience)
+	require.WithinRange(t, r.polled().GetRecordedAt().AsTime(), issued, time.Now())
+}
+
 // The process that polled last is on a host whose clock is ahead, and Stripe refuses the key of the next one.
 func TestPoll_FailsAfterAPollOfAnotherHost(t *testing.T) {
 	r := newRig(t)

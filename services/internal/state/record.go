@@ -120,17 +120,8 @@ func (s *Stores) BudgetBell(account string) *Record { return s.Record(topology.K
 // GetAt decodes the value into a message and returns its revision, for CompareAndPut. It returns 0 if there is no
 // value.
 func (r *Record) GetAt(ctx context.Context, into proto.Message) (revision uint64, err error) {
-	entry, err := r.m.Entry(ctx, r.bucket, r.name)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("read %s of bucket %s: %w", r.name, r.bucket, err)
-	}
-	if err := proto.Unmarshal(entry.Value(), into); err != nil {
-		return 0, fmt.Errorf("decode %s of bucket %s: %w", r.name, r.bucket, err)
-	}
-	return entry.Revision(), nil
+	revision, _, err = r.GetWithTime(ctx, into)
+	return revision, err
 }
 
 // CompareAndPut stores a message if the record still has the revision, and returns the new revision. Otherwise the
@@ -165,24 +156,20 @@ func (r *Record) Get(ctx context.Context, into proto.Message) (ok bool, err erro
 	return true, nil
 }
 
-// GetWithTime is Get, and returns when the value was written, by the clock of the NATS server. A time that a process
+// GetWithTime is GetAt, and returns when the value was written, by the clock of the NATS server. A time that a process
 // writes itself depends on the clock of its host. The time is zero if there is no value.
-func (r *Record) GetWithTime(ctx context.Context, into proto.Message) (written time.Time, err error) {
-	kv, err := r.m.Bucket(ctx, r.bucket)
-	if err != nil {
-		return time.Time{}, err
-	}
-	entry, err := kv.Get(ctx, r.name)
+func (r *Record) GetWithTime(ctx context.Context, into proto.Message) (revision uint64, written time.Time, err error) {
+	entry, err := r.m.Entry(ctx, r.bucket, r.name)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return time.Time{}, nil
+		return 0, time.Time{}, nil
 	case err != nil:
-		return time.Time{}, fmt.Errorf("read record %s: %w", r.name, err)
+		return 0, time.Time{}, fmt.Errorf("read %s of bucket %s: %w", r.name, r.bucket, err)
 	}
 	if err := proto.Unmarshal(entry.Value(), into); err != nil {
-		return time.Time{}, fmt.Errorf("decode record %s: %w", r.name, err)
+		return 0, time.Time{}, fmt.Errorf("decode %s of bucket %s: %w", r.name, r.bucket, err)
 	}
-	return entry.Created(), nil
+	return entry.Revision(), entry.Created(), nil
 }
 
 // Put stores a message unconditionally.

@@ -59,11 +59,11 @@ func TestRecord_ReturnsTimeOfWrite(t *testing.T) {
 	m := meshtest.Start(t)
 	stores := state.New(m)
 	report := &meshv1.PollReport{}
-	written, err := stores.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
+	_, written, err := stores.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
 	require.NoError(t, err)
 	require.Zero(t, written)
 	require.NoError(t, stores.Record(topology.KeyPoll, "default").Put(t.Context(), &meshv1.PollReport{Events: 7}))
-	written, err = stores.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
+	_, written, err = stores.Record(topology.KeyPoll, "default").GetWithTime(t.Context(), report)
 	require.NoError(t, err)
 	require.EqualValues(t, 7, report.GetEvents())
 	now, err := m.Clock().Now(t.Context())

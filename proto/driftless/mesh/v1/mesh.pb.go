@@ -1996,7 +1996,9 @@ type ScanState struct {
 	// The second of Stripe's clock at which the first page was read.
 	Began int64 `protobuf:"varint,6,opt,name=began,proto3" json:"began,omitempty"`
 	// Objects created since then are listed, too.
-	Tail          bool `protobuf:"varint,7,opt,name=tail,proto3" json:"tail,omitempty"`
+	Tail bool `protobuf:"varint,7,opt,name=tail,proto3" json:"tail,omitempty"`
+	// Entries of OBSERVED with this revision or a later one may not have been compared. Set once others were.
+	Uncompared    uint64 `protobuf:"varint,8,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2078,6 +2080,13 @@ func (x *ScanState) GetTail() bool {
 		return x.Tail
 	}
 	return false
+}
+
+func (x *ScanState) GetUncompared() uint64 {
+	if x != nil {
+		return x.Uncompared
+	}
+	return 0
 }
 
 // A range of objects by the second of their creation.
@@ -2208,7 +2217,7 @@ func (x *ScanList) GetDone() bool {
 // The result of the last read of /v1/events. In CURSOR under poll.<account>.
 type PollReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent if no read has succeeded yet.
+	// When all events had last been read. Absent if no read has succeeded yet.
 	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// Events that the read found and that had not been stored before.
 	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
@@ -2226,8 +2235,10 @@ type PollReport struct {
 	LostAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=lost_at,json=lostAt,proto3" json:"lost_at,omitempty"`
 	// When a scan was last commanded for them, by the NATS server's clock.
 	LostCommandedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=lost_commanded_at,json=lostCommandedAt,proto3" json:"lost_commanded_at,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When this report was written, by the same clock as at. Older programs leave it as it was.
+	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PollReport) Reset() {
@@ -2326,6 +2337,13 @@ func (x *PollReport) GetLostAt() *timestamppb.Timestamp {
 func (x *PollReport) GetLostCommandedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LostCommandedAt
+	}
+	return nil
+}
+
+func (x *PollReport) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
 	}
 	return nil
 }
@@ -4466,7 +4484,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aresumed\x18\x17 \x01(\x04R\aresumed\x12\x18\n" +
 	"\aentries\x18\x18 \x01(\x04R\aentries\x12\x1a\n" +
 	"\bcompared\x18\x19 \x01(\x04R\bcompared\x12+\n" +
-	"\x11observed_revision\x18\x1a \x01(\x04R\x10observedRevision\"\xe8\x01\n" +
+	"\x11observed_revision\x18\x1a \x01(\x04R\x10observedRevision\"\x88\x02\n" +
 	"\tScanState\x125\n" +
 	"\x06report\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\x06report\x124\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x1c.driftless.mesh.v1.ScanRangeR\x06ranges\x12\x16\n" +
@@ -4474,7 +4492,10 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x10\n" +
 	"\x03end\x18\x05 \x01(\x04R\x03end\x12\x14\n" +
 	"\x05began\x18\x06 \x01(\x03R\x05began\x12\x12\n" +
-	"\x04tail\x18\a \x01(\bR\x04tail\"j\n" +
+	"\x04tail\x18\a \x01(\bR\x04tail\x12\x1e\n" +
+	"\n" +
+	"uncompared\x18\b \x01(\x04R\n" +
+	"uncompared\"j\n" +
 	"\tScanRange\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x121\n" +
@@ -4482,7 +4503,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\bScanList\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x18\n" +
 	"\areached\x18\x02 \x01(\x03R\areached\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\"\xbe\x03\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\xfb\x03\n" +
 	"\n" +
 	"PollReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
@@ -4496,7 +4517,9 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\tlost_scan\x18\b \x01(\tR\blostScan\x123\n" +
 	"\alost_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06lostAt\x12F\n" +
 	"\x11lost_commanded_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x0flostCommandedAt\"\x82\x06\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x0flostCommandedAt\x12;\n" +
+	"\vrecorded_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\"\x82\x06\n" +
 	"\rCaptureReport\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.driftless.mesh.v1.CaptureStateR\x05state\x12\x16\n" +
@@ -4863,66 +4886,67 @@ var file_driftless_mesh_v1_mesh_proto_depIdxs = []int32{
 	57, // 38: driftless.mesh.v1.PollReport.interval:type_name -> google.protobuf.Duration
 	56, // 39: driftless.mesh.v1.PollReport.lost_at:type_name -> google.protobuf.Timestamp
 	56, // 40: driftless.mesh.v1.PollReport.lost_commanded_at:type_name -> google.protobuf.Timestamp
-	56, // 41: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
-	3,  // 42: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
-	56, // 43: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
-	26, // 44: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
-	26, // 45: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
-	26, // 46: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
-	56, // 47: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
-	24, // 48: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
-	56, // 49: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
-	56, // 50: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
-	56, // 51: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
-	56, // 52: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
-	56, // 53: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
-	56, // 54: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
-	44, // 55: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
-	45, // 56: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
-	46, // 57: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
-	47, // 58: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
-	48, // 59: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
-	49, // 60: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
-	56, // 61: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
-	56, // 62: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
-	56, // 63: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
-	50, // 64: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
-	51, // 65: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
-	56, // 66: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
-	56, // 67: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
-	52, // 68: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
-	35, // 69: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
-	35, // 70: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
-	56, // 71: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
-	56, // 72: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	56, // 73: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
-	56, // 74: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
-	56, // 75: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
-	57, // 76: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
-	56, // 77: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
-	42, // 78: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
-	53, // 79: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
-	56, // 80: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
-	41, // 81: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
-	40, // 82: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
-	56, // 83: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
-	38, // 84: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
-	39, // 85: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
-	56, // 86: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
-	56, // 87: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
-	54, // 88: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
-	55, // 89: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
-	57, // 90: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
-	30, // 91: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
-	29, // 92: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
-	32, // 93: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
-	56, // 94: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
-	34, // 95: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
-	96, // [96:96] is the sub-list for method output_type
-	96, // [96:96] is the sub-list for method input_type
-	96, // [96:96] is the sub-list for extension type_name
-	96, // [96:96] is the sub-list for extension extendee
-	0,  // [0:96] is the sub-list for field type_name
+	56, // 41: driftless.mesh.v1.PollReport.recorded_at:type_name -> google.protobuf.Timestamp
+	56, // 42: driftless.mesh.v1.CaptureReport.at:type_name -> google.protobuf.Timestamp
+	3,  // 43: driftless.mesh.v1.CaptureReport.state:type_name -> driftless.mesh.v1.CaptureState
+	56, // 44: driftless.mesh.v1.CaptureReport.captured_up_to:type_name -> google.protobuf.Timestamp
+	26, // 45: driftless.mesh.v1.CaptureReport.running:type_name -> driftless.mesh.v1.TableComparison
+	26, // 46: driftless.mesh.v1.CaptureReport.compared:type_name -> driftless.mesh.v1.TableComparison
+	26, // 47: driftless.mesh.v1.CaptureReport.asked:type_name -> driftless.mesh.v1.TableComparison
+	56, // 48: driftless.mesh.v1.CaptureReport.catalog_created:type_name -> google.protobuf.Timestamp
+	24, // 49: driftless.mesh.v1.CaptureReport.failing_checks:type_name -> driftless.mesh.v1.FailingCheck
+	56, // 50: driftless.mesh.v1.FailingCheck.since:type_name -> google.protobuf.Timestamp
+	56, // 51: driftless.mesh.v1.CatalogHistory.committed_at:type_name -> google.protobuf.Timestamp
+	56, // 52: driftless.mesh.v1.TableComparison.started_at:type_name -> google.protobuf.Timestamp
+	56, // 53: driftless.mesh.v1.TableComparison.finished_at:type_name -> google.protobuf.Timestamp
+	56, // 54: driftless.mesh.v1.Retry.due_at:type_name -> google.protobuf.Timestamp
+	56, // 55: driftless.mesh.v1.Retry.failing_since:type_name -> google.protobuf.Timestamp
+	44, // 56: driftless.mesh.v1.Budget.endpoints:type_name -> driftless.mesh.v1.Budget.EndpointsEntry
+	45, // 57: driftless.mesh.v1.Budget.waiting:type_name -> driftless.mesh.v1.Budget.WaitingEntry
+	46, // 58: driftless.mesh.v1.Budget.slowed:type_name -> driftless.mesh.v1.Budget.SlowedEntry
+	47, // 59: driftless.mesh.v1.Budget.reads:type_name -> driftless.mesh.v1.Budget.ReadsEntry
+	48, // 60: driftless.mesh.v1.Budget.reads_for:type_name -> driftless.mesh.v1.Budget.ReadsForEntry
+	49, // 61: driftless.mesh.v1.PurposeReads.days:type_name -> driftless.mesh.v1.PurposeReads.DaysEntry
+	56, // 62: driftless.mesh.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	56, // 63: driftless.mesh.v1.Guard.held_since:type_name -> google.protobuf.Timestamp
+	56, // 64: driftless.mesh.v1.Guard.approved_until:type_name -> google.protobuf.Timestamp
+	50, // 65: driftless.mesh.v1.Guard.counts:type_name -> driftless.mesh.v1.Guard.CountsEntry
+	51, // 66: driftless.mesh.v1.Guard.approved:type_name -> driftless.mesh.v1.Guard.ApprovedEntry
+	56, // 67: driftless.mesh.v1.GuardCount.since:type_name -> google.protobuf.Timestamp
+	56, // 68: driftless.mesh.v1.GuardCount.held_since:type_name -> google.protobuf.Timestamp
+	52, // 69: driftless.mesh.v1.Usage.prices:type_name -> driftless.mesh.v1.Usage.PricesEntry
+	35, // 70: driftless.mesh.v1.PriceUsage.subscriptions:type_name -> driftless.mesh.v1.UsageCount
+	35, // 71: driftless.mesh.v1.PriceUsage.payment_links:type_name -> driftless.mesh.v1.UsageCount
+	56, // 72: driftless.mesh.v1.PriceUsage.as_of:type_name -> google.protobuf.Timestamp
+	56, // 73: driftless.mesh.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	56, // 74: driftless.mesh.v1.Pause.until:type_name -> google.protobuf.Timestamp
+	56, // 75: driftless.mesh.v1.Process.started_at:type_name -> google.protobuf.Timestamp
+	56, // 76: driftless.mesh.v1.Process.at:type_name -> google.protobuf.Timestamp
+	57, // 77: driftless.mesh.v1.Process.interval:type_name -> google.protobuf.Duration
+	56, // 78: driftless.mesh.v1.Process.stopped_at:type_name -> google.protobuf.Timestamp
+	42, // 79: driftless.mesh.v1.Process.work:type_name -> driftless.mesh.v1.ProductWork
+	53, // 80: driftless.mesh.v1.Process.rates:type_name -> driftless.mesh.v1.Process.RatesEntry
+	56, // 81: driftless.mesh.v1.Process.last_webhook_at:type_name -> google.protobuf.Timestamp
+	41, // 82: driftless.mesh.v1.Process.settings:type_name -> driftless.mesh.v1.Setting
+	40, // 83: driftless.mesh.v1.Process.stripe_calls:type_name -> driftless.mesh.v1.StripeCalls
+	56, // 84: driftless.mesh.v1.Process.only_polled_since:type_name -> google.protobuf.Timestamp
+	38, // 85: driftless.mesh.v1.Process.checks:type_name -> driftless.mesh.v1.CheckResult
+	39, // 86: driftless.mesh.v1.CheckResult.findings:type_name -> driftless.mesh.v1.CheckFinding
+	56, // 87: driftless.mesh.v1.CheckResult.at:type_name -> google.protobuf.Timestamp
+	56, // 88: driftless.mesh.v1.CheckResult.expires_at:type_name -> google.protobuf.Timestamp
+	54, // 89: driftless.mesh.v1.StripeCalls.lanes:type_name -> driftless.mesh.v1.StripeCalls.LanesEntry
+	55, // 90: driftless.mesh.v1.StripeCalls.endpoints:type_name -> driftless.mesh.v1.StripeCalls.EndpointsEntry
+	57, // 91: driftless.mesh.v1.ProductWork.took:type_name -> google.protobuf.Duration
+	30, // 92: driftless.mesh.v1.Budget.SlowedEntry.value:type_name -> driftless.mesh.v1.Slowdown
+	29, // 93: driftless.mesh.v1.Budget.ReadsForEntry.value:type_name -> driftless.mesh.v1.PurposeReads
+	32, // 94: driftless.mesh.v1.Guard.CountsEntry.value:type_name -> driftless.mesh.v1.GuardCount
+	56, // 95: driftless.mesh.v1.Guard.ApprovedEntry.value:type_name -> google.protobuf.Timestamp
+	34, // 96: driftless.mesh.v1.Usage.PricesEntry.value:type_name -> driftless.mesh.v1.PriceUsage
+	97, // [97:97] is the sub-list for method output_type
+	97, // [97:97] is the sub-list for method input_type
+	97, // [97:97] is the sub-list for extension type_name
+	97, // [97:97] is the sub-list for extension extendee
+	0,  // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_driftless_mesh_v1_mesh_proto_init() }

@@ -179,11 +179,8 @@ func (e evidence) stripeRead() time.Time {
 	if e.poll.GetAt() == nil {
 		return time.Time{}
 	}
-	if e.poll.GetError() == "" {
-		return e.polled
-	}
-	// The report was written when the last attempt failed. The times in it are by the clock of pull's host.
-	return e.polled.Add(-max(e.poll.GetFailedAt().AsTime().Sub(e.poll.GetAt().AsTime()), 0))
+	// The times in the report are by the clock of pull's host.
+	return e.polled.Add(-state.PollAge(e.poll))
 }
 
 // pullUnknown returns why it is not known what Stripe holds now, "" if it is known to within the poll interval.

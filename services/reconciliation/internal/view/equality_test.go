@@ -51,6 +51,11 @@ func TestEquality_IsKnown(t *testing.T) {
 	read.scan.StartedAt = ago(time.Hour)
 	require.NotEmpty(t, read.equality().GetUnknown(), "that scan may have begun before")
 
+	rewritten := complete()
+	// The times are by pull's own clock, which is an hour ahead.
+	rewritten.poll.At, rewritten.poll.RecordedAt = ago(-time.Hour+3*time.Minute), ago(-time.Hour)
+	require.Equal(t, noon.Add(-8*time.Minute), rewritten.equality().GetStripeAsOf().AsTime(), "it was no poll")
+
 	behind := complete()
 	behind.ledger = noon.Add(-4 * time.Second)
 	require.Equal(t, noon.Add(-4*time.Second), behind.equality().GetAsOf().AsTime(), "the ledger has read no more")

@@ -174,7 +174,7 @@ func (r *Reader) Read(ctx context.Context) (*View, error) {
 	}
 	e.linksUnknown = r.linksUnknown()
 	e.poll = &meshv1.PollReport{}
-	if e.polled, err = r.stores.Record(topology.KeyPoll, r.account).GetWithTime(ctx, e.poll); err != nil {
+	if _, e.polled, err = r.stores.Record(topology.KeyPoll, r.account).GetWithTime(ctx, e.poll); err != nil {
 		return nil, err
 	}
 	if e.polled.IsZero() {
