@@ -86,14 +86,15 @@ var (
 // objects. Once a second it records the position from which it resumes if its process dies.
 type scan struct {
 	*puller
-	cursor *state.Record
+	// cursor has the recorded state, and result the report for others. Only the process that runs the scan writes them.
+	cursor, result *state.Record
 	// maxReads is the maximum number of reads of single objects; 0 means no maximum.
 	maxReads uint64
 
 	mu sync.Mutex
 	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
-	// report and the following fields up to end are the state of the scan that is recorded.
+	// report and the following fields up to uncompared are the state of the scan that is recorded.
 	report *meshv1.ScanReport
 	// listed has the ids that Stripe's lists show, without the observed ids that were compared with them.
 	listed *idsketch.Sketch
@@ -106,11 +107,13 @@ type scan struct {
 	tail bool
 	// revision and end are the next and the last revision of OBSERVED to compare.
 	revision, end uint64
+	// uncompared is the first revision of OBSERVED whose entries may not have been compared, 0 before they were.
+	uncompared uint64
 	// idle is the number of listers that wait for a range.
 	idle int
-	// stored is the revision of the recorded state.
-	stored uint64
-	rate   scanRate
+	// stored is the revision of the recorded state, and reported that of the report.
+	stored, reported uint64
+	rate             scanRate
 
 	bucketMu       sync.Mutex
 	bucketReadAt   time.Time
@@ -122,6 +125,7 @@ func seed(id string) uint64 { return (&idsketch.Sketch{}).Key("scan", id) }
 // begin starts the scan, or resumes an interrupted one.
 func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	s.cursor = s.stores.Record(topology.KeyScanState, s.account)
+	s.result = s.stores.Record(topology.KeyScan, s.account)
 	state := &meshv1.ScanState{}
 	revision, err := s.cursor.GetAt(ctx, state)
 	if err != nil {
@@ -133,7 +137,7 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 	if isFinished(state.GetReport()) {
 		if state.GetReport().GetId() == command.GetId() {
 			// A process may have died before it wrote that the scan has finished.
-			return cmp.Or(s.stores.Record(topology.KeyScan, s.account).Put(ctx, state.GetReport()), errFinished)
+			return cmp.Or(s.result.Put(ctx, state.GetReport()), errFinished)
 		}
 	} else if revision != 0 {
 		if err := wait.For(ctx, takeoverDelay); err != nil {
@@ -155,7 +159,11 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 		// A scan mainly reads lists. Many unlisted objects are read by several scans.
 		s.maxReads = max(100, allowed/20)
 	}
+	last := &meshv1.ScanReport{}
 	s.stored = revision
+	if s.reported, err = s.result.GetAt(ctx, last); err != nil {
+		return err
+	}
 	if state.GetReport().GetId() == command.GetId() {
 		return s.resume(ctx, state)
 	}
@@ -164,10 +172,6 @@ func (s *scan) begin(ctx context.Context, command *meshv1.Command) error {
 		Phase: meshv1.ScanPhase_SCAN_PHASE_LISTING, Ranges: 1,
 	}
 	s.waiting = []*timeRange{{}}
-	last := &meshv1.ScanReport{}
-	if _, err := s.stores.Record(topology.KeyScan, s.account).Get(ctx, last); err != nil {
-		return err
-	}
 	entries, err := s.stores.Observed().Count(ctx, s.account)
 	if err != nil {
 		return err
@@ -202,6 +206,7 @@ func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) 
 		s.waiting = append(s.waiting, newTimeRange(r))
 	}
 	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
+	s.uncompared = state.GetUncompared()
 	s.logger.InfoContext(ctx, "scan resumed", "scan", s.report.GetId(), "products", s.report.GetProducts(),
 		"prices", s.report.GetPrices())
 	return nil
@@ -350,7 +355,16 @@ func (s *scan) save(ctx context.Context) error {
 		return err
 	}
 	s.stored = revision
-	return s.stores.Record(topology.KeyScan, s.account).Put(ctx, position.GetReport())
+	// A process that was suspended here does not hide what another one has reported since.
+	revision, err = s.result.CompareAndPut(ctx, position.GetReport(), s.reported)
+	if errors.Is(err, state.ErrConflict) {
+		return errTakenOver
+	}
+	if err != nil {
+		return err
+	}
+	s.reported = revision
+	return nil
 }
 
 func (s *scan) state() *meshv1.ScanState {
@@ -367,5 +381,6 @@ func (s *scan) state() *meshv1.ScanState {
 		out.Ranges = append(out.Ranges, x.state())
 	}
 	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.Marshal(), s.began, s.tail, s.revision, s.end
+	out.Uncompared = s.uncompared
 	return out
 }

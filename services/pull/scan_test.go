@@ -25,6 +25,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/topology"
+	"github.com/driftless-sync/driftless/services/pull/internal/idsketch"
 	"github.com/driftless-sync/driftless/services/stripesim"
 )
 
@@ -240,6 +241,59 @@ func TestScan_ResumesAfterItsProcessDied(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, n, entries)
 	require.Zero(t, r.reads())
+}
+
+// A product changes while the scan compares or reads single objects. The scan finds its deleted prices all the same.
+func TestScan_ConfirmsWhatChangesMeanwhile(t *testing.T) {
+	for name, test := range map[string]struct {
+		phase meshv1.ScanPhase
+		// prices reports whether the deleted prices are known to be in no list.
+		prices bool
+		reads  uint64
+	}{
+		"before it is compared":  {meshv1.ScanPhase_SCAN_PHASE_COMPARING, false, 3},
+		"before it is confirmed": {meshv1.ScanPhase_SCAN_PHASE_CONFIRMING, true, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.product("mug")
+			deleted := []string{r.price("mug", "mug-eur"), r.price("mug", "mug-usd")}
+			r.stopEvents()
+			stop := r.pull(time.Hour)
+			r.scan("s1")
+			stop()
+			listed := idsketch.New(1)
+			for _, id := range deleted {
+				require.NoError(t, r.admin.DeletePrice(t.Context(), id))
+				if test.prices {
+					listed.Remove(listed.Key("price", id))
+				}
+			}
+			end, err := r.stores.Observed().Revision(t.Context())
+			require.NoError(t, err)
+			state := &meshv1.ScanState{
+				Report: scanned("s2", time.Minute, ""), Began: time.Now().Unix(), Revision: 1, End: end,
+			}
+			state.Report.Phase = test.phase
+			if test.phase == meshv1.ScanPhase_SCAN_PHASE_COMPARING {
+				listed.Add(listed.Key("product", "mug"))
+			}
+			state.Listed = listed.Marshal()
+			require.NoError(t, r.stores.Record(topology.KeyScanState, "default").Put(t.Context(), state))
+			_, err = r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+				o.Version++
+				return nil
+			})
+			require.NoError(t, err)
+			r.pull(time.Hour)
+			report := r.scan("s2")
+			require.EqualValues(t, 1, report.GetResumed())
+			require.EqualValues(t, 2, report.GetMissingPrices())
+			require.Zero(t, report.GetUnconfirmed())
+			require.Equal(t, test.reads, report.GetReads())
+			require.Empty(t, r.observedOf("mug").GetPrices())
+		})
+	}
 }
 
 func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {

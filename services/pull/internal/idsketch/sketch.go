@@ -7,6 +7,7 @@ package idsketch
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -104,18 +105,22 @@ func mix(x uint64) uint64 {
 
 func checkSum(key uint64) uint32 { return uint32(mix(key ^ 0x2545f4914f6cdd1d)) }
 
-// Missing returns the keys that were removed and never added. share is the part of all ids in which they were sought.
-// It is 1 if these are all missing keys, and less if the sets differ by too much.
-func (s *Sketch) Missing() (keys map[uint64]bool, share float64) {
-	share = 1
+// Missing returns keys that were removed and never added. more is how many others there are, about: 0 if these are all,
+// and at least 1 if the sets differ by too much.
+func (s *Sketch) Missing() (keys map[uint64]bool, more uint64) {
+	keys, share := map[uint64]bool{}, 1.0
 	for i := range s.samples {
-		keys, complete := decode(append([]cell(nil), s.samples[i]...))
+		found, complete := decode(append([]cell(nil), s.samples[i]...))
+		maps.Copy(keys, found)
+		if complete && i == 0 {
+			return keys, 0
+		}
 		if complete || i == sampleCount-1 {
-			return keys, share
+			return keys, max(1, uint64(max(0, float64(len(found))/share-float64(len(keys)))))
 		}
 		share /= 1 << sampleBits
 	}
-	return nil, 0
+	return nil, 1
 }
 
 // decode removes ids that are alone in a cell from the table until none is left. complete reports whether the table is
