@@ -2,6 +2,7 @@ package reconciliation_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -108,14 +109,15 @@ func TestLinks_LostAreUnknown(t *testing.T) {
 	require.NoError(t, r.Mesh.JetStream().DeleteStream(t.Context(), "KV_"+topology.BucketLink))
 	require.NoError(t, topology.Apply(t.Context(), r.Mesh.JetStream(), topology.Options{}))
 	require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_cup", "cup"))
-	lost := func() bool {
-		r.Report(nil)
-		return strings.Contains(r.Equality().GetUnknown(), "LINK lacks links of adopted products (1, such as mug)")
-	}
-	require.Eventually(t, lost, controltest.Patience, 50*time.Millisecond)
+	const lost = "LINK lacks links of adopted products (1, such as mug)"
+	unknownBecause(t, r, lost)
 	stop()
 	r.Start()
-	require.Eventually(t, lost, controltest.Patience, 50*time.Millisecond, "also after a start")
+	unknownBecause(t, r, lost)
 	require.NoError(t, r.Stores.Links().Put(t.Context(), "default", "prod_mug", "mug"))
-	require.Eventually(t, func() bool { return !lost() }, 3*controltest.Patience, 100*time.Millisecond)
+	require.Eventually(t, func() bool {
+		r.Report(nil)
+		status, answer := r.Call("GetStatus", `{}`)
+		return status == http.StatusOK && !strings.Contains(string(answer), lost)
+	}, 3*controltest.Patience, 100*time.Millisecond)
 }
