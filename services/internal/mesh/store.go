@@ -78,8 +78,8 @@ func (m *Mesh) earlierResult(ctx context.Context, stream string, msg *nats.Msg, 
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return stored{}, fmt.Errorf("check whether a write was stored: %w", err)
 		}
-		// A lagging replica may have answered, with nothing or with an earlier write. Without the sequence its answer must
-		// be enough.
+		// A lagging replica may have answered, with nothing or with an earlier write. Without the sequence its answer
+		// must be enough.
 		isLatest := err == nil && last.Sequence >= at
 		switch {
 		case isLatest && last.Header.Get(writeHeader) == msg.Header.Get(writeHeader):
