@@ -80,6 +80,8 @@ func (c control) AdoptProducts(ctx context.Context,
 	}
 	adoptions := req.Msg.GetAdoptions()
 	out := &controlv1.AdoptProductsResponse{}
+	// Also if only some are ordered.
+	defer c.adoptions.forget()
 	for _, a := range adoptions {
 		id := nuid.Next()
 		if err := c.orderAdoption(ctx, asked, id, a); err != nil {
@@ -87,7 +89,6 @@ func (c control) AdoptProducts(ctx context.Context,
 		}
 		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: a.GetProductId(), Id: id})
 	}
-	c.adoptions.forget()
 	return connect.NewResponse(out), nil
 }
 

@@ -35,6 +35,8 @@ func (c control) ApplyAdoption(ctx context.Context,
 		return connect.NewResponse(out), nil
 	}
 	batch := cmp.Or(req.Msg.GetBatch(), nuid.Next())
+	// Also if only some are ordered.
+	defer c.adoptions.forget()
 	for i, order := range orders {
 		if order == nil {
 			continue
@@ -45,7 +47,6 @@ func (c control) ApplyAdoption(ctx context.Context,
 		}
 		out.Orders = append(out.Orders, &controlv1.AdoptionOrder{ProductId: order.GetProductId(), Id: id})
 	}
-	c.adoptions.forget()
 	return connect.NewResponse(out), nil
 }
 

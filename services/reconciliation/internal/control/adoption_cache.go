@@ -27,13 +27,16 @@ const (
 type planCache struct {
 	now    func() time.Time
 	making singleflight.Group
+	// slot is taken while a plan is made: a large one needs memory.
+	slot chan struct{}
 
 	mu   sync.Mutex
 	key  string
 	plan *adoptionPlan
 	err  error
-	// until is when the plan is too old, by the clock.
-	until time.Time
+	// until is when the plan is too old, by the clock. forgotten drops it later.
+	until     time.Time
+	forgotten *time.Timer
 	// turn grows when plans that are being made are out of date.
 	turn int
 	// read is the id of the scan that the ledger is known to have read.
@@ -44,7 +47,7 @@ func newPlanCache(now func() time.Time) *planCache {
 	if now == nil {
 		now = time.Now
 	}
-	return &planCache{now: now}
+	return &planCache{now: now, slot: make(chan struct{}, 1)}
 }
 
 // get returns the kept plan for a key of metadata, or else makes one.
@@ -58,18 +61,7 @@ func (c *planCache) get(ctx context.Context, key string,
 	// A plan from before something was adopted is not for those who ask afterwards.
 	done := c.making.DoChan(strconv.Itoa(turn)+" "+key, func() (any, error) {
 		// The caller may leave while others wait for the same plan.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), planTimeout)
-		defer cancel()
-		began := c.now()
-		fresh, err := plan(ctx, key)
-		age := max(minPlanAge, planShare*c.now().Sub(began))
-		if err != nil {
-			age = min(age, maxErrorAge)
-		}
-		if err != nil || fresh.unknown == "" {
-			c.keep(key, fresh, err, turn, age)
-		}
-		return fresh, err
+		return c.make(context.WithoutCancel(ctx), key, plan)
 	})
 	select {
 	case <-ctx.Done():
@@ -78,6 +70,30 @@ func (c *planCache) get(ctx context.Context, key string,
 		fresh, _ := result.Val.(*adoptionPlan)
 		return fresh, result.Err
 	}
+}
+
+// make makes a plan when no other one is being made, and keeps it.
+func (c *planCache) make(ctx context.Context, key string,
+	plan func(ctx context.Context, key string) (*adoptionPlan, error),
+) (*adoptionPlan, error) {
+	c.slot <- struct{}{}
+	defer func() { <-c.slot }()
+	known, turn, err := c.recent(key)
+	if known != nil || err != nil {
+		return known, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	began := c.now()
+	fresh, err := plan(ctx, key)
+	age := max(minPlanAge, planShare*c.now().Sub(began))
+	if err != nil {
+		age = min(age, maxErrorAge)
+	}
+	if err != nil || fresh.unknown == "" {
+		c.keep(key, fresh, err, turn, age)
+	}
+	return fresh, err
 }
 
 // recent returns the plan for a key or the error of the attempt, if it is not too old, and the turn.
@@ -96,8 +112,9 @@ func (c *planCache) keep(key string, fresh *adoptionPlan, err error, turn int, a
 	if turn != c.turn {
 		return
 	}
+	c.drop()
 	c.key, c.plan, c.err, c.until = key, fresh, err, c.now().Add(age)
-	time.AfterFunc(max(planKept, age), func() {
+	c.forgotten = time.AfterFunc(max(planKept, age), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.plan == fresh {
@@ -106,11 +123,19 @@ func (c *planCache) keep(key string, fresh *adoptionPlan, err error, turn int, a
 	})
 }
 
+// drop drops what is kept. The mutex is held.
+func (c *planCache) drop() {
+	c.plan, c.err = nil, nil
+	if c.forgotten != nil {
+		c.forgotten.Stop()
+	}
+}
+
 // forget drops the plan: something of it was adopted.
 func (c *planCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.plan, c.err = nil, nil
+	c.drop()
 	c.turn++
 }
 

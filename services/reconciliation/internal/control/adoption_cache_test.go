@@ -64,13 +64,15 @@ func TestPlanCache_NobodyGetsPlanFromBeforeAnAdoption(t *testing.T) {
 	}()
 	<-begun
 	c.forget()
-	for range 2 {
-		got, err := c.get(t.Context(), "key", func(context.Context, string) (*adoptionPlan, error) {
-			return after, nil
-		})
-		require.NoError(t, err)
-		require.Same(t, after, got)
-	}
+	asked := make(chan *adoptionPlan)
+	go func() {
+		got, _ := c.get(t.Context(), "key", func(context.Context, string) (*adoptionPlan, error) { return after, nil })
+		asked <- got
+	}()
 	close(end)
 	require.NoError(t, <-done)
+	require.Same(t, after, <-asked)
+	got, err := c.get(t.Context(), "key", func(context.Context, string) (*adoptionPlan, error) { return before, nil })
+	require.NoError(t, err)
+	require.Same(t, after, got)
 }

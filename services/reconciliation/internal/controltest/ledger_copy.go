@@ -99,7 +99,7 @@ func AskAgain[T any, M interface {
 				return
 			default:
 			}
-			if out := M(new(T)); r.try(method, out) {
+			if out, ok := tryAsk[T, M](r, method); ok {
 				look(out)
 			}
 		}
@@ -107,19 +107,24 @@ func AskAgain[T any, M interface {
 	return func() { close(quit); <-done }
 }
 
-// try calls a method, and reports whether the service answers.
-func (r *Rig) try(method string, out proto.Message) bool {
+// tryAsk calls a method without a request. ok is false if the service does not answer: its streams or tables may be
+// missing for a moment.
+func tryAsk[T any, M interface {
+	*T
+	proto.Message
+}](r *Rig, method string) (out M, ok bool) {
 	req, err := http.NewRequestWithContext(r.T.Context(), http.MethodPost,
 		r.URL+"/driftless.control.v1.ControlService/"+method, strings.NewReader("{}"))
 	if err != nil {
-		return false
+		return nil, false
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return nil, false
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK && protojson.Unmarshal(answer, out) == nil
+	out = M(new(T))
+	return out, err == nil && resp.StatusCode == http.StatusOK && protojson.Unmarshal(answer, out) == nil
 }
