@@ -28,6 +28,7 @@ const (
 	// saveInterval is how often a running scan records its position. takeoverDelay is how long a process that resumes a
 	// scan waits for a sign that another process still runs it.
 	saveInterval  = time.Second
+	saveTimeout   = 5 * time.Second
 	takeoverDelay = 3 * time.Second
 	// minTailSeconds is how many seconds a listing must have taken before objects created meanwhile are listed too.
 	// Events also report those objects.
@@ -94,7 +95,7 @@ type scan struct {
 	mu sync.Mutex
 	// free is signaled when a range waits for a lister, or when the last one is done.
 	free sync.Cond
-	// report and the following fields up to uncompared are the state of the scan that is recorded.
+	// report and the following fields up to end are the state of the scan that is recorded.
 	report *meshv1.ScanReport
 	// listed has the ids that Stripe's lists show, without the observed ids that were compared with them.
 	listed *idsketch.Sketch
@@ -105,10 +106,10 @@ type scan struct {
 	began int64
 	// tail reports whether the range of objects created since then was added.
 	tail bool
-	// revision and end are the next and the last revision of OBSERVED to compare.
+	// revision is the next revision of OBSERVED to compare or to confirm, and end the last when the phase began.
 	revision, end uint64
-	// uncompared is the first revision of OBSERVED whose entries may not have been compared, 0 before they were.
-	uncompared uint64
+	// missing has the keys of unlisted objects that are not read yet.
+	missing map[uint64]bool
 	// idle is the number of listers that wait for a range.
 	idle int
 	// stored is the revision of the recorded state, and reported that of the report.
@@ -206,7 +207,6 @@ func (s *scan) resume(ctx context.Context, state *meshv1.ScanState) (err error) 
 		s.waiting = append(s.waiting, newTimeRange(r))
 	}
 	s.began, s.tail, s.revision, s.end = state.GetBegan(), state.GetTail(), state.GetRevision(), state.GetEnd()
-	s.uncompared = state.GetUncompared()
 	s.logger.InfoContext(ctx, "scan resumed", "scan", s.report.GetId(), "products", s.report.GetProducts(),
 		"prices", s.report.GetPrices())
 	return nil
@@ -246,7 +246,11 @@ func (s *scan) saveRegularly(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := errors.Join(s.save(ctx), s.checkAllowance(ctx)); err != nil && ctx.Err() == nil {
+		// A write whose answer is not awaited would look like that of another process.
+		saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		err := errors.Join(s.save(saving), s.checkAllowance(saving))
+		cancel()
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -255,7 +259,7 @@ func (s *scan) saveRegularly(ctx context.Context) error {
 // finish records the result of the scan.
 func (s *scan) finish(ctx context.Context, err error) error {
 	// Also while the service stops.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	switch {
 	case errors.Is(err, errTakenOver):
@@ -332,14 +336,21 @@ func (s *scan) countUnconfirmed(ctx context.Context, object string, err error) {
 // maxNamedFailures is the maximum number of failed objects that the log names, and of unconfirmed ones.
 const maxNamedFailures = 100
 
-// countFailure counts an object that could not be processed. One object must not end the scan of all.
-func (s *scan) countFailure(ctx context.Context, object string, err error) {
+// fail counts an object that could not be processed, and makes a dead letter of its product, if that is known. One
+// object must not end the scan of all. The error is that of the letter.
+func (s *scan) fail(ctx context.Context, product, object, reason string, err error) error {
 	n := uint64(0)
 	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
 	if n <= maxNamedFailures {
 		s.logger.WarnContext(ctx, "could not process an object; the scan continues", "object", object,
 			"error", err)
 	}
+	if product == "" {
+		return nil
+	}
+	letter := s.deadLetter(product, reason, fmt.Errorf("scan of Stripe, object %s: %w", object, err))
+	letter.Service, letter.Attempts = topology.Pull, 1
+	return s.mesh.DeadLetter(ctx, letter)
 }
 
 // save records the report and the position. It returns errTakenOver if another process has taken over the scan.
@@ -381,6 +392,5 @@ func (s *scan) state() *meshv1.ScanState {
 		out.Ranges = append(out.Ranges, x.state())
 	}
 	out.Listed, out.Began, out.Tail, out.Revision, out.End = s.listed.Marshal(), s.began, s.tail, s.revision, s.end
-	out.Uncompared = s.uncompared
 	return out
 }

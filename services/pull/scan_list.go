@@ -25,7 +25,7 @@ func (s *scan) list(ctx context.Context) error {
 			return err
 		}
 	}
-	// The states stored until now are compared with what was listed. Objects of those that are stored later are read.
+	// The states stored until now are compared with what was listed. Later ones are compared after them.
 	end, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return err

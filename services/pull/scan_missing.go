@@ -2,9 +2,8 @@ package pull
 
 import (
 	"context"
-	"maps"
+	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,10 +27,10 @@ const (
 	maxConfirmers = 8
 	// confirmBatch is how many products with unlisted objects are processed before the scan records its position.
 	confirmBatch = 32
-	// maxUncompared is how many objects of products that changed during the comparison are read.
-	maxUncompared = 10_000
-	// maxConfirmPasses is how often the scan looks for objects of products that change while others are read.
-	maxConfirmPasses = 5
+	// maxChanged is how many objects of products that change during the comparison are compared afterwards.
+	maxChanged = 100_000
+	// noEnd is the last revision of a range that ends with the bucket. It has entries that move ahead while it is read.
+	noEnd = math.MaxUint64
 )
 
 // eachKey yields the keys of the observed objects that Stripe's lists should show.
@@ -66,174 +65,133 @@ func (s *scan) compare(ctx context.Context) error {
 		s.report.Compared++
 		s.mu.Unlock()
 	}
+	changed, skipped, err := s.changedMeanwhile(ctx)
+	if err != nil {
+		return err
+	}
 	end, err := s.stores.Observed().Revision(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// An entry that was written meanwhile was skipped if its turn had not come.
-	s.uncompared = s.end + 1
+	// They are removed in the same step that ends the phase, so that a resumed scan does not remove them twice. An
+	// object that is listed and was not compared cancels out. The others are read.
+	missing, _ := s.listed.Missing()
+	for key := range changed {
+		if !missing[key] {
+			s.listed.Remove(key)
+		}
+	}
 	s.revision, s.end = 1, end
 	s.report.Phase, s.report.Compared = meshv1.ScanPhase_SCAN_PHASE_CONFIRMING, 0
+	s.report.Unconfirmed += skipped
 	return nil
 }
 
-// suspects are the keys of objects that a scan has to read. They are safe for concurrent use.
-type suspects struct {
-	// unlisted are those that no list shows. Not changed.
-	unlisted map[uint64]bool
-
-	mu sync.Mutex
-	// unread are all that are not read yet.
-	unread map[uint64]bool
+// changedMeanwhile returns the keys of objects of entries that were written during the comparison. Such an entry was
+// skipped if its turn had not come. skipped is how many other keys there are.
+func (s *scan) changedMeanwhile(ctx context.Context) (changed map[uint64]bool, skipped uint64, err error) {
+	changed = map[uint64]bool{}
+	for e, err := range s.stores.Observed().Range(ctx, s.account, s.end+1, noEnd) {
+		if err != nil {
+			return nil, 0, err
+		}
+		s.eachKey(e.Observed, func(key uint64, price *catalogv1.ObservedPrice) {
+			seen := price.GetSeen()
+			if price == nil {
+				seen = e.Observed.GetProductSeen()
+			}
+			switch {
+			case s.began > 0 && seen > s.began:
+				// Stripe had it since the scan began, as a call of push shows. Events say what came later.
+			case len(changed) == maxChanged && !changed[key]:
+				skipped++
+			default:
+				changed[key] = true
+			}
+		})
+	}
+	if skipped > 0 {
+		s.logger.WarnContext(ctx, "many products changed while the scan compared; the next scan compares them",
+			"objects", skipped)
+	}
+	return changed, skipped, nil
 }
 
-func (s *suspects) has(key uint64) bool {
+// isMissing reports whether an object is to be read.
+func (s *scan) isMissing(key uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unread[key]
-}
-
-func (s *suspects) remove(key uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.unread, key)
-}
-
-func (s *suspects) left() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return uint64(len(s.unread))
+	return s.missing[key]
 }
 
 // confirmed notes that an object was read, also for a resumed scan.
-func (s *scan) confirmed(keys *suspects, key uint64) {
-	if keys.has(key) && keys.unlisted[key] {
-		s.mu.Lock()
+func (s *scan) confirmed(key uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.missing[key] {
+		delete(s.missing, key)
 		s.listed.Add(key)
-		s.mu.Unlock()
 	}
-	keys.remove(key)
 }
 
 // confirmMissing reads every observed object that was not listed. It may be gone, or it was created or moved between
-// the lists while they were read. It also reads the objects of products that may not have been compared.
+// the lists while they were read.
 func (s *scan) confirmMissing(ctx context.Context) error {
 	missing, more := s.listed.Missing()
 	if more > 0 {
 		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed = max(r.GetUnconfirmed(), more) })
 		s.logger.WarnContext(
-			ctx, "too many known objects are missing from Stripe's lists; this scan reads a part of them and the next "+
-				"scan continues", "known_and_not_listed", uint64(len(missing))+more)
+			ctx, "too many known objects differ from Stripe's lists; this scan reads a part of them and the next scan "+
+				"continues", "known_and_not_listed", uint64(len(missing))+more)
 	}
-	keys := &suspects{unlisted: missing, unread: maps.Clone(missing)}
-	if err := s.addUncompared(ctx, keys); err != nil {
-		return err
-	}
-	for pass := 1; ; pass++ {
-		end, err := s.stores.Observed().Revision(ctx)
-		if err != nil {
-			return err
-		}
-		left := keys.left()
-		switch {
-		case left == 0, s.revision > end:
-			// Objects that are left are in no entry any more.
-			return nil
-		case pass > maxConfirmPasses:
-			s.count(func(r *meshv1.ScanReport) { r.Unconfirmed += left })
-			s.logger.WarnContext(ctx, "known objects could not be confirmed, because their products change all the time",
-				"objects", left)
-			return nil
-		}
-		if err := s.confirmUpTo(ctx, keys, end, pass == 1); err != nil {
-			return err
-		}
-	}
-}
-
-// addUncompared adds the objects of entries that may not have been compared, because they were written meanwhile.
-func (s *scan) addUncompared(ctx context.Context, keys *suspects) error {
-	if s.uncompared == 0 {
-		// An older program compared them.
+	if len(missing) == 0 {
 		return nil
 	}
-	end, err := s.stores.Observed().Revision(ctx)
-	if err != nil {
-		return err
-	}
-	added, skipped := 0, uint64(0)
-	// A resumed scan has read those before its position.
-	for e, err := range s.stores.Observed().Range(ctx, s.account, max(s.uncompared, s.revision), end) {
-		if err != nil {
-			return err
-		}
-		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) {
-			if added == maxUncompared {
-				skipped++
-				return
-			}
-			added++
-			keys.unread[key] = true
-		})
-	}
-	if skipped > 0 {
-		s.count(func(r *meshv1.ScanReport) { r.Unconfirmed += skipped })
-		s.logger.WarnContext(ctx, "many products changed while the scan compared; the next scan compares them again",
-			"objects", skipped)
-	}
-	return nil
-}
-
-// confirmUpTo confirms what the entries up to a revision have, and moves the scan's position behind it. An entry that
-// is written meanwhile gets a later revision.
-func (s *scan) confirmUpTo(ctx context.Context, keys *suspects, end uint64, counts bool) error {
+	s.mu.Lock()
+	s.missing = missing
+	s.mu.Unlock()
 	var batch []*catalogv1.Observed
-	flush := func(next uint64) error {
-		if err := s.confirmAll(ctx, keys, batch); err != nil {
-			return err
-		}
-		batch = batch[:0]
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.revision = next
-		return nil
-	}
-	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, end) {
+	// What is not found is in no entry any more.
+	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, noEnd) {
 		if err != nil {
 			return err
 		}
 		suspect := false
-		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { suspect = suspect || keys.has(key) })
-		if counts {
+		s.eachKey(e.Observed, func(key uint64, _ *catalogv1.ObservedPrice) { suspect = suspect || s.isMissing(key) })
+		if e.Revision <= s.end {
 			s.count(func(r *meshv1.ScanReport) { r.Compared++ })
 		}
 		if !suspect {
 			continue
 		}
 		if batch = append(batch, e.Observed); len(batch) == confirmBatch {
-			if err := flush(e.Revision + 1); err != nil {
+			if err := s.confirmAll(ctx, batch); err != nil {
 				return err
 			}
+			batch = batch[:0]
+			s.mu.Lock()
+			s.revision = e.Revision + 1
+			s.mu.Unlock()
 		}
 	}
-	return flush(end + 1)
+	return s.confirmAll(ctx, batch)
 }
 
-func (s *scan) confirmAll(ctx context.Context, keys *suspects, batch []*catalogv1.Observed) error {
+func (s *scan) confirmAll(ctx context.Context, batch []*catalogv1.Observed) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxConfirmers)
 	for _, o := range batch {
-		g.Go(func() error { return s.confirmProduct(ctx, keys, o) })
+		g.Go(func() error { return s.confirmProduct(ctx, o) })
 	}
 	return g.Wait()
 }
 
-// confirmProduct reads the suspect objects of one product.
-func (s *scan) confirmProduct(ctx context.Context, keys *suspects, o *catalogv1.Observed) error {
+// confirmProduct reads the unlisted objects of one product.
+func (s *scan) confirmProduct(ctx context.Context, o *catalogv1.Observed) error {
 	ref := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
-	if key := s.listed.Key(productKind, ref.stripeID); o.GetProduct() != nil && keys.has(key) {
+	if key := s.listed.Key(productKind, ref.stripeID); o.GetProduct() != nil && s.isMissing(key) {
 		gone, err := s.reread(ctx, ref, ref.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {
 			return err
@@ -241,14 +199,14 @@ func (s *scan) confirmProduct(ctx context.Context, keys *suspects, o *catalogv1.
 		if gone {
 			s.count(func(r *meshv1.ScanReport) { r.Missing++ })
 			// So are its prices.
-			s.eachKey(o, func(key uint64, _ *catalogv1.ObservedPrice) { s.confirmed(keys, key) })
+			s.eachKey(o, func(key uint64, _ *catalogv1.ObservedPrice) { s.confirmed(key) })
 			return nil
 		}
-		s.confirmed(keys, key)
+		s.confirmed(key)
 	}
 	for _, price := range o.GetPrices() {
 		key := s.listed.Key(priceKind, price.GetStripeId())
-		if recentlyConfirmed(price) || !keys.has(key) {
+		if recentlyConfirmed(price) || !s.isMissing(key) {
 			continue
 		}
 		gone, err := s.reread(ctx, ref, price.GetStripeId(), func(after *catalogv1.Observed) {
@@ -260,7 +218,7 @@ func (s *scan) confirmProduct(ctx context.Context, keys *suspects, o *catalogv1.
 		if gone {
 			s.count(func(r *meshv1.ScanReport) { r.MissingPrices++ })
 		}
-		s.confirmed(keys, key)
+		s.confirmed(key)
 	}
 	return nil
 }

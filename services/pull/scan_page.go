@@ -60,7 +60,10 @@ type pageGroup struct {
 func (s *scan) applyPage(
 	ctx context.Context, cache *observedCache, before uint64, page stripeapi.Page,
 ) (untracked map[string]bool, err error) {
-	products := s.byProduct(ctx, page)
+	products, err := s.byProduct(ctx, page)
+	if err != nil {
+		return nil, err
+	}
 	entries := make(map[string]*entry, len(products))
 	var unread []string
 	for _, p := range products {
@@ -122,12 +125,19 @@ func (s *scan) applyPage(
 }
 
 // byProduct groups the objects of a page by product.
-func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []pageGroup {
+func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) ([]pageGroup, error) {
 	at := make(map[string]int, len(page.Objects))
 	out := make([]pageGroup, 0, len(page.Objects))
 	for _, o := range page.Objects {
 		if o.Err != nil || o.ProductID == "" {
-			s.countFailure(ctx, o.ID, errors.Join(errUnreadable, o.Err))
+			product := ""
+			if o.ProductID != "" {
+				product = s.ref(o.ProductID).product
+			}
+			if err := s.fail(ctx, product, o.ID, topology.ReasonUndecodable,
+				errors.Join(errUnreadable, o.Err)); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		i, ok := at[o.ProductID]
@@ -138,7 +148,7 @@ func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) []pageGroup {
 		}
 		out[i].objects = append(out[i].objects, o)
 	}
-	return out
+	return out, nil
 }
 
 var errUnreadable = errors.New("cannot decode an object in Stripe's list")
@@ -187,12 +197,7 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 			break
 		}
 		if errors.Is(err, state.ErrTooLarge) {
-			s.countFailure(ctx, p.product, err)
-			// One product must not end the scan of all.
-			return false, s.mesh.DeadLetter(ctx, &meshv1.DeadLetter{
-				Service: topology.Pull, Account: s.account, ProductId: p.product, Reason: topology.ReasonExhausted,
-				Message: err.Error(), Attempts: 1,
-			})
+			return false, s.fail(ctx, p.product, p.stripeID, topology.ReasonExhausted, err)
 		}
 		if !errors.Is(err, state.ErrConflict) {
 			return false, err
@@ -250,9 +255,10 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 			return false, err
 		}
 		switch {
-		case f != nil && f.Action == stripeapi.Refuse, errors.Is(err, state.ErrTooLarge):
-			s.countFailure(ctx, object, err)
-			return false, nil
+		case errors.Is(err, state.ErrTooLarge):
+			return false, s.fail(ctx, ref.product, object, topology.ReasonExhausted, err)
+		case f != nil && f.Action == stripeapi.Refuse:
+			return false, s.fail(ctx, ref.product, object, topology.ReasonRefused, err)
 		case attempt == attempts:
 			s.countUnconfirmed(ctx, object, err)
 			return false, nil

@@ -58,11 +58,12 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 		countOf(r.GetReads(), "read", "reads"),
 		took.Round(time.Millisecond))
 	if n := r.GetUnconfirmed(); n > 0 {
-		sayf(p.out, "%s not listed, and not read, because the read allowance did not suffice or Stripe did not answer: "+
-			"the next scan continues there\n", countOf(n, "known object was", "known objects were"))
+		sayf(p.out, "%s neither listed nor read, because the read allowance did not suffice, Stripe did not answer, or "+
+			"too many changed: the next scan continues there\n", countOf(n, "known object was", "known objects were"))
 	}
 	if n := r.GetFailed(); n > 0 {
-		sayf(p.out, "%s could not be processed: pull's log has each\n", countOf(n, "object", "objects"))
+		sayf(p.out, "%s could not be processed: `driftless dead` has their products, and pull's log names them\n",
+			countOf(n, "object", "objects"))
 	}
 }
 

@@ -43,7 +43,7 @@ type Listed struct {
 	// Product or Price is the object as Stripe shows it. The other is nil.
 	Product *catalog.ProductSighting
 	Price   *catalog.PriceSighting
-	// Err is why the object could not be read. Then only ID and Created may be set.
+	// Err is why the object could not be read. Then only ID, Created and ProductID may be set.
 	Err error
 }
 
@@ -150,11 +150,15 @@ func listed(data json.RawMessage, prices bool, seen int64) Listed {
 	}
 	// Enough to identify the object and to continue after it.
 	var bare struct {
-		ID      string `json:"id"`
-		Created int64  `json:"created"`
+		ID      string    `json:"id"`
+		Created int64     `json:"created"`
+		Product reference `json:"product"`
 	}
 	_ = json.Unmarshal(data, &bare)
-	out.ID, out.Created = bare.ID, bare.Created
+	out.ID, out.Created, out.ProductID = bare.ID, bare.Created, string(bare.Product)
+	if !prices {
+		out.ProductID = bare.ID
+	}
 	return out
 }
 

@@ -1753,10 +1753,11 @@ type ScanReport struct {
 	Remaining *durationpb.Duration `protobuf:"bytes,19,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// Prices that Stripe no longer holds.
 	MissingPrices uint64 `protobuf:"varint,20,opt,name=missing_prices,json=missingPrices,proto3" json:"missing_prices,omitempty"`
-	// Objects that were not listed, and not read one by one, because the read allowance did not suffice or Stripe did not
-	// answer. An estimate if there were too many to count. The next scan continues with them.
+	// Known objects about which the scan does not know whether Stripe has them. They were not listed, and not read one by
+	// one, because the read allowance did not suffice or Stripe did not answer. Or too many differed or changed. An
+	// estimate if there were too many to count. The next scan continues with them.
 	Unconfirmed uint64 `protobuf:"varint,21,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
-	// Objects that could not be read or recorded. Pull's log names them.
+	// Objects that could not be read or recorded. Pull's log names them, and their products have dead letters.
 	Failed uint64 `protobuf:"varint,22,opt,name=failed,proto3" json:"failed,omitempty"`
 	// How often the scan was continued after an interruption.
 	Resumed uint64 `protobuf:"varint,23,opt,name=resumed,proto3" json:"resumed,omitempty"`
@@ -1996,9 +1997,7 @@ type ScanState struct {
 	// The second of Stripe's clock at which the first page was read.
 	Began int64 `protobuf:"varint,6,opt,name=began,proto3" json:"began,omitempty"`
 	// Objects created since then are listed, too.
-	Tail bool `protobuf:"varint,7,opt,name=tail,proto3" json:"tail,omitempty"`
-	// Entries of OBSERVED with this revision or a later one may not have been compared. Set once others were.
-	Uncompared    uint64 `protobuf:"varint,8,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
+	Tail          bool `protobuf:"varint,7,opt,name=tail,proto3" json:"tail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2080,13 +2079,6 @@ func (x *ScanState) GetTail() bool {
 		return x.Tail
 	}
 	return false
-}
-
-func (x *ScanState) GetUncompared() uint64 {
-	if x != nil {
-		return x.Uncompared
-	}
-	return 0
 }
 
 // A range of objects by the second of their creation.
@@ -4484,7 +4476,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\aresumed\x18\x17 \x01(\x04R\aresumed\x12\x18\n" +
 	"\aentries\x18\x18 \x01(\x04R\aentries\x12\x1a\n" +
 	"\bcompared\x18\x19 \x01(\x04R\bcompared\x12+\n" +
-	"\x11observed_revision\x18\x1a \x01(\x04R\x10observedRevision\"\x88\x02\n" +
+	"\x11observed_revision\x18\x1a \x01(\x04R\x10observedRevision\"\xe8\x01\n" +
 	"\tScanState\x125\n" +
 	"\x06report\x18\x01 \x01(\v2\x1d.driftless.mesh.v1.ScanReportR\x06report\x124\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x1c.driftless.mesh.v1.ScanRangeR\x06ranges\x12\x16\n" +
@@ -4492,10 +4484,7 @@ const file_driftless_mesh_v1_mesh_proto_rawDesc = "" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x10\n" +
 	"\x03end\x18\x05 \x01(\x04R\x03end\x12\x14\n" +
 	"\x05began\x18\x06 \x01(\x03R\x05began\x12\x12\n" +
-	"\x04tail\x18\a \x01(\bR\x04tail\x12\x1e\n" +
-	"\n" +
-	"uncompared\x18\b \x01(\x04R\n" +
-	"uncompared\"j\n" +
+	"\x04tail\x18\a \x01(\bR\x04tail\"j\n" +
 	"\tScanRange\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x121\n" +

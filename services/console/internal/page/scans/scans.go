@@ -131,12 +131,13 @@ func outcome(r *meshv1.ScanReport) (tone, text string, doubts []string) {
 	if n := r.GetUnconfirmed(); n > 0 {
 		tone = "held"
 		doubts = append(doubts, view.Many(n, "known object was", "known objects were")+
-			" not listed, and not read: the read allowance did not suffice, or Stripe did not answer. "+
+			" neither listed nor read: the read allowance did not suffice, Stripe did not answer, or too many changed. "+
 			"The next scan goes on with them.")
 	}
 	if n := r.GetFailed(); n > 0 {
 		tone = "bad"
-		doubts = append(doubts, view.Many(n, "object", "objects")+" could not be read or recorded. Pull's log names them.")
+		doubts = append(doubts, view.Many(n, "object", "objects")+
+			" could not be read or recorded. Their products have dead letters, and pull's log names them.")
 	}
 	return tone, text, doubts
 }
