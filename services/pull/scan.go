@@ -14,6 +14,7 @@ import (
 
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
@@ -37,7 +38,10 @@ const (
 
 // scan handles a command to read everything.
 func (p *puller) scan(ctx context.Context, msg mesh.Message[*meshv1.Command]) mesh.Verdict {
-	s := &scan{puller: p, listed: idsketch.New(seed(msg.Body.GetId())), running: map[*timeRange]bool{}}
+	s := &scan{
+		puller: p, listed: idsketch.New(seed(msg.Body.GetId())), running: map[*timeRange]bool{},
+		failed: map[string]bool{},
+	}
 	s.free.L = &s.mu
 	switch err := s.begin(ctx, msg.Body); {
 	case errors.Is(err, errScanBusy):
@@ -110,6 +114,8 @@ type scan struct {
 	revision, end uint64
 	// missing has the keys of unlisted objects that are not read yet.
 	missing map[uint64]bool
+	// failed has the products of the catalog with objects that could not be processed.
+	failed map[string]bool
 	// idle is the number of listers that wait for a range.
 	idle int
 	// stored is the revision of the recorded state, and reported that of the report.
@@ -247,8 +253,10 @@ func (s *scan) saveRegularly(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		// A write whose answer is not awaited would look like that of another process.
-		saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		saving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		stop := context.AfterFunc(ctx, func() { time.AfterFunc(saveTimeout, cancel) })
 		err := errors.Join(s.save(saving), s.checkAllowance(saving))
+		stop()
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			return err
@@ -336,21 +344,41 @@ func (s *scan) countUnconfirmed(ctx context.Context, object string, err error) {
 // maxNamedFailures is the maximum number of failed objects that the log names, and of unconfirmed ones.
 const maxNamedFailures = 100
 
-// fail counts an object that could not be processed, and makes a dead letter of its product, if that is known. One
-// object must not end the scan of all. The error is that of the letter.
-func (s *scan) fail(ctx context.Context, product, object, reason string, err error) error {
+// fail counts an object that could not be processed. One object must not end the scan of all. If it belongs to a
+// product of the catalog, that gets a dead letter, one in each scan. The error is about NATS.
+func (s *scan) fail(ctx context.Context, ref productRef, object, reason string, failure error) error {
 	n := uint64(0)
 	s.count(func(r *meshv1.ScanReport) { r.Failed++; n = r.GetFailed() })
 	if n <= maxNamedFailures {
 		s.logger.WarnContext(ctx, "could not process an object; the scan continues", "object", object,
-			"error", err)
+			"error", failure)
 	}
-	if product == "" {
+	if ref.stripeID == "" {
 		return nil
 	}
-	letter := s.deadLetter(product, reason, fmt.Errorf("scan of Stripe, object %s: %w", object, err))
+	known, _, err := ref.get(ctx)
+	switch {
+	case err != nil:
+		return err
+	case ref.verify(known) != nil, !catalog.IsManaged(known), !s.isFirstFailure(ref.product):
+		return nil //nolint:nilerr // a product of others differs from nothing
+	}
+	letter := s.deadLetter(ref.product, reason, fmt.Errorf("scan of Stripe, object %s: %w", object, failure))
 	letter.Service, letter.Attempts = topology.Pull, 1
+	// A resumed scan may meet the object again.
+	letter.Id = "scan:" + s.report.GetId() + ":" + ref.product
 	return s.mesh.DeadLetter(ctx, letter)
+}
+
+// isFirstFailure reports whether no other object of a product has failed since the scan began or resumed.
+func (s *scan) isFirstFailure(product string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed[product] {
+		return false
+	}
+	s.failed[product] = true
+	return true
 }
 
 // save records the report and the position. It returns errTakenOver if another process has taken over the scan.

@@ -130,11 +130,7 @@ func (s *scan) byProduct(ctx context.Context, page stripeapi.Page) ([]pageGroup,
 	out := make([]pageGroup, 0, len(page.Objects))
 	for _, o := range page.Objects {
 		if o.Err != nil || o.ProductID == "" {
-			product := ""
-			if o.ProductID != "" {
-				product = s.ref(o.ProductID).product
-			}
-			if err := s.fail(ctx, product, o.ID, topology.ReasonUndecodable,
+			if err := s.fail(ctx, s.ref(o.ProductID), o.ID, topology.ReasonUndecodable,
 				errors.Join(errUnreadable, o.Err)); err != nil {
 				return nil, err
 			}
@@ -197,7 +193,7 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 			break
 		}
 		if errors.Is(err, state.ErrTooLarge) {
-			return false, s.fail(ctx, p.product, p.stripeID, topology.ReasonExhausted, err)
+			return false, s.fail(ctx, p.productRef, p.stripeID, topology.ReasonExhausted, err)
 		}
 		if !errors.Is(err, state.ErrConflict) {
 			return false, err
@@ -256,9 +252,9 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 		}
 		switch {
 		case errors.Is(err, state.ErrTooLarge):
-			return false, s.fail(ctx, ref.product, object, topology.ReasonExhausted, err)
+			return false, s.fail(ctx, ref, object, topology.ReasonExhausted, err)
 		case f != nil && f.Action == stripeapi.Refuse:
-			return false, s.fail(ctx, ref.product, object, topology.ReasonRefused, err)
+			return false, s.fail(ctx, ref, object, topology.ReasonRefused, err)
 		case attempt == attempts:
 			s.countUnconfirmed(ctx, object, err)
 			return false, nil

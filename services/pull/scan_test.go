@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -391,7 +392,8 @@ func TestScan_LimitsReadsOfMissingObjects(t *testing.T) {
 	}
 }
 
-// TestScan_SurvivesAnObjectThatCannotBeDecoded: a page has a product that cannot be decoded, among others.
+// TestScan_SurvivesAnObjectThatCannotBeDecoded: a page has products that cannot be decoded, among others. One of them
+// is the catalog's.
 func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	r := newRig(t)
 	for i := range 5 {
@@ -399,11 +401,12 @@ func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	}
 	target, err := url.Parse(r.simURL)
 	require.NoError(t, err)
+	undecodable := regexp.MustCompile(`"name":"Product p[13]"`)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
 		ModifyResponse: func(res *http.Response) error {
 			body, err := io.ReadAll(res.Body)
-			text := strings.ReplaceAll(string(body), `"name":"Product p3"`, `"name":{"x":1}`)
+			text := undecodable.ReplaceAllString(string(body), `"name":{"x":1}`)
 			res.Body, res.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
 			res.Header.Set("Content-Length", strconv.Itoa(len(text)))
 			return err
@@ -412,19 +415,24 @@ func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	r.simURL = server.URL
+	_, err = r.stores.Observed().Update(t.Context(), "default", "p3", func(o *catalogv1.Observed) error {
+		o.Version = 1
+		return nil
+	})
+	require.NoError(t, err)
 	r.stopEvents()
 	r.pull(time.Hour)
 	report := r.scan("s1")
 	require.EqualValues(t, 5, report.GetProducts())
-	require.EqualValues(t, 1, report.GetFailed())
+	require.EqualValues(t, 2, report.GetFailed())
 	require.Empty(t, report.GetError())
 	require.NotNil(t, r.observedOf("p4").GetProduct())
 	require.Nil(t, r.observedOf("p3").GetProduct())
-	letters, err := r.mesh.OpenLetters(t.Context(), topology.Pull, "default", []string{"p3", "p4"})
+	letters, err := r.mesh.OpenLetters(t.Context(), topology.Pull, "default", []string{"p3", "p1"})
 	require.NoError(t, err)
 	require.Equal(t, topology.ReasonUndecodable, letters[0].GetReason())
 	require.Contains(t, letters[0].GetMessage(), "object p3")
-	require.Nil(t, letters[1])
+	require.Nil(t, letters[1], "products of others are no difference")
 }
 
 // Stripe does not answer about an object that its lists no longer show. Another scan has to read it.

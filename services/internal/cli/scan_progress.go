@@ -62,7 +62,7 @@ func (p *scanProgress) end(r *meshv1.ScanReport, err error) {
 			"too many changed: the next scan continues there\n", countOf(n, "known object was", "known objects were"))
 	}
 	if n := r.GetFailed(); n > 0 {
-		sayf(p.out, "%s could not be processed: `driftless dead` has their products, and pull's log names them\n",
+		sayf(p.out, "%s could not be processed: `driftless dead` has those of the catalog, and pull's log names them\n",
 			countOf(n, "object", "objects"))
 	}
 }

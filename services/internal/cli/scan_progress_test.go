@@ -62,7 +62,7 @@ func TestScanProgress(t *testing.T) {
 				want += "4 products, 5 prices, 1 corrected, 2 products and 3 prices missing; 8 list calls, 5 reads, in 2s\n" +
 					"6 known objects were neither listed nor read, because the read allowance did not suffice, Stripe did not " +
 					"answer, or too many changed: the next scan continues there\n" +
-					"7 objects could not be processed: `driftless dead` has their products, and pull's log names them\n"
+					"7 objects could not be processed: `driftless dead` has those of the catalog, and pull's log names them\n"
 			}
 			require.Equal(t, want, out.String())
 		})

@@ -17,7 +17,8 @@ func BeganAfter(report interface{ GetStartedAt() *timestamppb.Timestamp }, at ti
 }
 
 // HasReadAll reports whether a scan has ended, and has read from Stripe all that Stripe lists and all that was observed
-// before. Failed objects are those that Driftless cannot record at all. Their products have dead letters.
+// before. Failed objects are those that Driftless cannot record at all. Products of the catalog get dead letters for
+// them.
 func HasReadAll(scan *meshv1.ScanReport) bool {
 	return scan.GetFinishedAt() != nil && scan.GetError() == "" && scan.GetUnconfirmed() == 0
 }

@@ -73,7 +73,7 @@ var reasons = []Reason{
 	},
 	{
 		ReasonUndecodable, AboutMessage, "The message cannot be read",
-		"a message could not be read",
+		"a message, or an object of Stripe in a scan, could not be read",
 	},
 	{
 		ReasonWriteBackFailed, AboutWriteBack, "The tables do not take Stripe's value",

@@ -1757,7 +1757,7 @@ type ScanReport struct {
 	// one, because the read allowance did not suffice or Stripe did not answer. Or too many differed or changed. An
 	// estimate if there were too many to count. The next scan continues with them.
 	Unconfirmed uint64 `protobuf:"varint,21,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
-	// Objects that could not be read or recorded. Pull's log names them, and their products have dead letters.
+	// Objects that could not be read or recorded. Pull's log names them, and products of the catalog get dead letters.
 	Failed uint64 `protobuf:"varint,22,opt,name=failed,proto3" json:"failed,omitempty"`
 	// How often the scan was continued after an interruption.
 	Resumed uint64 `protobuf:"varint,23,opt,name=resumed,proto3" json:"resumed,omitempty"`

@@ -50,7 +50,7 @@ func TestPlanCache_KeepsPlansAndErrorsForAWhile(t *testing.T) {
 
 func TestPlanCache_NobodyGetsPlanFromBeforeAnAdoption(t *testing.T) {
 	t.Parallel()
-	c := newPlanCache(nil)
+	c := newPlanCache(func() time.Time { return time.Unix(1000, 0) })
 	begun, end := make(chan struct{}), make(chan struct{})
 	done := make(chan error)
 	before, after := &adoptionPlan{}, &adoptionPlan{}

@@ -137,7 +137,7 @@ func outcome(r *meshv1.ScanReport) (tone, text string, doubts []string) {
 	if n := r.GetFailed(); n > 0 {
 		tone = "bad"
 		doubts = append(doubts, view.Many(n, "object", "objects")+
-			" could not be read or recorded. Their products have dead letters, and pull's log names them.")
+			" could not be read or recorded. Products of the catalog have dead letters for them, and pull's log names them.")
 	}
 	return tone, text, doubts
 }
