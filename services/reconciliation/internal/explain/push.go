@@ -34,6 +34,8 @@ func (d *deriver) dead(l *meshv1.DeadLetter) {
 	switch {
 	case l.GetReason() == topology.ReasonWriteBackFailed:
 		d.do("Decide which side is right.", "driftless drift resolve "+id+" --keep catalog")
+	case l.GetReason() == topology.ReasonUndecodable:
+		d.do("This version cannot read it: run one that can, and replay the letter.", "driftless dead replay "+id)
 	default:
 		d.do("Correct the product in your table, or what Stripe refuses. To send the same state again, replay the letter.",
 			"driftless dead replay "+id)

@@ -79,8 +79,8 @@ func TestDerive(t *testing.T) {
 		edit func(*explain.Facts)
 		from func() explain.Facts
 		want explain.Verdict
-		// summary, words and notes are parts of the answer. command is the whole command.
-		summary, words, notes, command string
+		// summary, words, notes and remedy are parts of the answer. command is the whole command.
+		summary, words, notes, remedy, command string
 	}{
 		"equal": {from: equal, want: explain.Equal},
 		"equal while ingestion is paused, because the row was read": {
@@ -218,6 +218,13 @@ func TestDerive(t *testing.T) {
 			from: unsynced, want: explain.Dead, words: "must be at least 0", command: "driftless dead replay mug",
 			edit: func(f *explain.Facts) {
 				f.Product.State, f.Letters = ledger.Dead, letter(topology.Push, topology.ReasonRefused)
+			},
+		},
+		"an object of Stripe that cannot be read": {
+			from: equal, want: explain.Dead, remedy: "This version cannot read it",
+			command: "driftless dead replay mug",
+			edit: func(f *explain.Facts) {
+				f.Product.State, f.Letters = ledger.Dead, letter(topology.Pull, topology.ReasonUndecodable)
 			},
 		},
 		"held": {
@@ -385,6 +392,7 @@ func TestDerive(t *testing.T) {
 			require.Contains(t, got.GetSummary(), c.summary)
 			require.Contains(t, strings.Join(got.GetWords(), "\n"), c.words)
 			require.Contains(t, strings.Join(got.GetNotes(), "\n"), c.notes)
+			require.Contains(t, got.GetRemedy(), c.remedy)
 			if c.command != "" {
 				require.Equal(t, c.command, got.GetCommand())
 			}
