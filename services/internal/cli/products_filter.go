@@ -79,33 +79,45 @@ func (cmd *productsListCmd) searchPages(ctx context.Context, client controlv1con
 	}
 	for left := cmd.Limit; ; {
 		request.Limit = maxProductPage
-		if cmd.Limit > 0 {
+		if cmd.Limit > 0 && cmd.Search == "" {
 			request.Limit = min(left, maxProductPage)
 		}
 		resp, err := client.SearchProducts(ctx, connect.NewRequest(request))
 		if err != nil {
 			return "", err
 		}
-		page, err := cmd.details(ctx, client, resp.Msg.GetProducts())
+		rows, next := resp.Msg.GetProducts(), resp.Msg.GetNext()
+		page, err := cmd.details(ctx, client, rows)
 		if err != nil {
 			return "", err
+		}
+		if cmd.Limit > 0 && uint32(len(page)) > left {
+			page = page[:left]
+			last := page[left-1].GetProductId()
+			at := slices.IndexFunc(rows, func(r *controlv1.ProductRow) bool { return r.GetProductId() == last })
+			// The cursor after the last product that is shown.
+			request.Limit = uint32(at + 1)
+			if resp, err = client.SearchProducts(ctx, connect.NewRequest(request)); err != nil {
+				return "", err
+			}
+			next = resp.Msg.GetNext()
 		}
 		if err := yield(page); err != nil {
 			return "", err
 		}
-		next := resp.Msg.GetNext()
 		if next == "" || next == request.GetCursor() {
 			return "", nil
 		}
 		request.Cursor = next
-		left -= min(left, uint32(len(resp.Msg.GetProducts())))
+		left -= min(left, uint32(len(page)))
 		if cmd.Limit > 0 && left == 0 {
 			return next, nil
 		}
 	}
 }
 
-// details returns both sides of the products of a search, in its order. A product that is gone meanwhile is left out.
+// details returns both sides of the products of a search, in its order. It leaves out those whose ids and names do not
+// have the text, and a product that is gone meanwhile.
 func (cmd *productsListCmd) details(ctx context.Context, client controlv1connect.ControlServiceClient,
 	rows []*controlv1.ProductRow,
 ) ([]*controlv1.ProductDetail, error) {

@@ -19,6 +19,8 @@ type searchStub struct {
 
 	products int
 	searched []*controlv1.SearchProductsRequest
+	// wanted are the products with the text of a list. None if all have it.
+	wanted []string
 }
 
 func (s *searchStub) SearchProducts(_ context.Context, req *connect.Request[controlv1.SearchProductsRequest],
@@ -45,7 +47,7 @@ func (s *searchStub) ListProducts(_ context.Context, req *connect.Request[contro
 ) (*connect.Response[controlv1.ListProductsResponse], error) {
 	out := &controlv1.ListProductsResponse{}
 	for _, id := range slices.Backward(req.Msg.GetProductIds()) {
-		if id != "2" {
+		if id != "2" && (s.wanted == nil || slices.Contains(s.wanted, id)) {
 			out.Products = append(out.Products, &controlv1.ProductDetail{ProductId: id})
 		}
 	}
@@ -89,6 +91,36 @@ func TestProductsList_SearchesInPages(t *testing.T) {
 			require.Equal(t, []controlv1.ProductState{controlv1.ProductState_PRODUCT_STATE_ORPHAN}, filter.GetStates())
 			require.Equal(t, []string{"dashboard"}, filter.GetCauses())
 			require.Empty(t, filter.GetKinds())
+		})
+	}
+}
+
+// The text is applied to what a search finds, so a page may have none of the products that are wanted.
+func TestProductsList_LooksForTheTextInAllPages(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limit uint32
+		ids   []string
+		next  string
+	}{
+		"none on the first page": {limit: 1, ids: []string{"77"}, next: "76"},
+		"all":                    {limit: 100, ids: []string{"77", "7"}},
+		"no limit":               {limit: 0, ids: []string{"77", "7"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stub := &searchStub{products: 2000, wanted: []string{"7", "77"}}
+			cmd := &productsListCmd{Sort: "name", Limit: c.limit, Search: "mug"}
+			var ids []string
+			next, err := cmd.pages(t.Context(), stub, func(page []*controlv1.ProductDetail) error {
+				for _, p := range page {
+					ids = append(ids, p.GetProductId())
+				}
+				return nil
+			})
+			require.NoError(t, err)
+			require.Equal(t, c.ids, ids)
+			require.Equal(t, c.next, next)
 		})
 	}
 }
