@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
 
@@ -34,6 +36,12 @@ type deadListCmd struct {
 	Limit   uint32   `default:"100" help:"Maximum number of letters to list: the latest."`
 }
 
+// Help is shown by --help.
+func (*deadListCmd) Help() string {
+	return `Exits with 2 if it is unknown whether there are more, because reconciliation has not read all that the services
+report.`
+}
+
 func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
 	client, err := cmd.control(c)
 	if err != nil {
@@ -48,18 +56,55 @@ func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	if c.Output == "json" {
-		return printJSON(resp.Msg)
+	status, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	unknown := unknownBecause(status.Msg.GetEquality())
+	if err != nil {
+		why, is := unreachable(err)
+		if !is {
+			return err
+		}
+		unknown = why
 	}
+	if c.Output == "json" {
+		if err := printJSON(resp.Msg); err != nil || unknown == "" {
+			return err
+		}
+		sayf(os.Stderr, "driftless: unknown: %s\n", unknown)
+		return errDiffers
+	}
+	printDeadLetters(resp.Msg, unknown)
+	if unknown != "" {
+		return errDiffers
+	}
+	return nil
+}
+
+// printDeadLetters prints a list of open dead letters. unknown is why there may be more, "" if there are not.
+func printDeadLetters(list *controlv1.ListDeadLettersResponse, unknown string) {
+	shown, total := uint64(len(list.GetDeadLetters())), list.GetTotal()
+	if shown > 0 {
+		printDeadTable(list.GetDeadLetters())
+	}
+	count := countOf(max(total, shown), "dead letter is open", "dead letters are open")
+	switch {
+	case unknown != "":
+		sayf(stdout, "unknown: %s; %s as far as is known\n", unknown, count)
+	case shown == 0:
+		say(stdout, "No dead letter is open.")
+	case total > shown:
+		sayf(stdout, "\n%s; these are the latest %d: --limit shows more\n", count, shown)
+	}
+}
+
+func printDeadTable(letters []*meshv1.DeadLetter) {
 	rows := [][]string{{"PRODUCT", "SERVICE", "REASON", "FIELD", "ATTEMPTS", "LAST", "MESSAGE"}}
-	for _, l := range resp.Msg.GetDeadLetters() {
+	for _, l := range letters {
 		rows = append(rows, []string{
 			l.GetProductId(), l.GetService(), l.GetReason(), l.GetField(),
 			strconv.FormatUint(uint64(l.GetAttempts()), 10), ago(l.GetLastAt()), l.GetMessage(),
 		})
 	}
 	printTable(stdout, rows...)
-	return nil
 }
 
 type deadShowCmd struct {

@@ -33,7 +33,9 @@ func printed(t *testing.T, args ...string) (code int, out string) {
 
 func TestDeadList_FiltersLetters(t *testing.T) {
 	var asked *controlv1.ListDeadLettersRequest
-	s := &stub{list: func(req *controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error) {
+	s := &stub{status: func() (*controlv1.GetStatusResponse, error) {
+		return &controlv1.GetStatusResponse{Equality: equalNow()}, nil
+	}, list: func(req *controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error) {
 		asked = req
 		return &controlv1.ListDeadLettersResponse{
 			DeadLetters: []*meshv1.DeadLetter{{
@@ -55,6 +57,31 @@ func TestDeadList_FiltersLetters(t *testing.T) {
 	require.Equal(t, "refused_by_stripe", asked.GetReason())
 	require.Equal(t, "push", asked.GetService())
 	require.NoError(t, protojson.Unmarshal([]byte(out), &controlv1.ListDeadLettersResponse{}))
+}
+
+func TestDeadList_SaysWhatItDoesNotShow(t *testing.T) {
+	letters := &controlv1.ListDeadLettersResponse{}
+	status := &controlv1.GetStatusResponse{Equality: equalNow()}
+	url := (&stub{
+		list: func(*controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error) {
+			return letters, nil
+		},
+		status: func() (*controlv1.GetStatusResponse, error) { return status, nil },
+	}).serve(t)
+	code, out := printed(t, "dead", "--control", url)
+	require.Zero(t, code)
+	require.Equal(t, "No dead letter is open.\n", out)
+
+	letters.DeadLetters, letters.Total = []*meshv1.DeadLetter{{ProductId: "mug", Reason: "exhausted"}}, 250
+	code, out = printed(t, "dead", "--control", url)
+	require.Zero(t, code)
+	require.Contains(t, out, "250 dead letters are open; these are the latest 1: --limit shows more")
+
+	letters.DeadLetters, letters.Total = nil, 0
+	status.Equality.Unknown = "reconciliation reads the streams again"
+	code, out = printed(t, "dead", "--control", url)
+	require.Equal(t, 2, code)
+	require.Equal(t, "unknown: reconciliation reads the streams again; 0 dead letters are open as far as is known\n", out)
 }
 
 func TestDeadShow_PrintsAllDetails(t *testing.T) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -67,11 +68,14 @@ func showDrift(ctx context.Context, c *cli, client controlv1connect.ControlServi
 		} else {
 			all.Equality = mergeEquality(all.GetEquality(), resp.Msg.GetEquality())
 		}
-		all.Drift = append(all.Drift, page...)
+		all.Drift, all.Unknown = append(all.Drift, page...), resp.Msg.GetUnknown()
 		if !resp.Msg.GetTruncated() || len(page) == 0 {
 			break
 		}
 		request.After = page[len(page)-1].GetProductId()
+	}
+	if len(all.GetUnknown()) > 0 && unknownBecause(all.GetEquality()) == "" {
+		return unknownProductsError(all.GetUnknown())
 	}
 	if err := printDrift(c, all); err != nil {
 		return err
@@ -120,7 +124,18 @@ func printDrift(c *cli, all *controlv1.ListDriftResponse) error {
 				visible.Argument(d.GetProductId()))
 		}
 	}
-	count := countOf(uint64(len(all.GetDrift())), "difference", "differences")
+	var open, closed uint64
+	for _, d := range all.GetDrift() {
+		if d.GetSettledAt() == nil {
+			open++
+		} else {
+			closed++
+		}
+	}
+	count := countOf(open, "difference", "differences")
+	if closed > 0 {
+		count = fmt.Sprintf("%s open and %d closed", count, closed)
+	}
 	switch why := unknownBecause(all.GetEquality()); {
 	case all.GetEquality() == nil:
 		sayf(stdout, "%s\n", count)

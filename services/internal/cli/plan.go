@@ -62,7 +62,7 @@ func (cmd *planCmd) Run(ctx context.Context, c *cli) error {
 	if err := show(c, plan); err != nil {
 		return err
 	}
-	if len(plan.GetProducts()) > 0 || unknownBecause(plan.GetEquality()) != "" {
+	if len(plan.GetProducts())+len(plan.GetOnlyInStripe()) > 0 || unknownBecause(plan.GetEquality()) != "" {
 		return errDiffers
 	}
 	return unknownProductsError(plan.GetUnknown())
@@ -75,6 +75,9 @@ func unknownProductsError(products []string) error {
 	}
 	return fmt.Errorf("%s: %s", strings.Join(products, ", "), unknownReason)
 }
+
+// onlyInStripeReason is about a product whose account leaves such products alone.
+const onlyInStripeReason = "only Stripe has it: the catalog does not have it, and it is left alone"
 
 const unknownReason = "neither side has it: is the id right, and is it captured?"
 

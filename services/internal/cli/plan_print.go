@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,17 +38,21 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 	for _, product := range plan.GetProducts() {
 		p.printProduct(product)
 	}
-	if len(plan.GetProducts()) > 0 {
+	for _, id := range leftExtras(plan) {
+		p.leftAlone++
+		p.printLine("", "", id+"  ("+onlyInStripeReason+")")
+	}
+	if len(plan.GetProducts())+p.leftAlone > 0 {
 		say(p)
 	}
 	e := plan.GetEquality()
 	unknown := unknownBecause(e)
 	products := countOf(plan.GetCompared(), "product", "products") + " compared"
 	switch {
-	case len(plan.GetProducts()) == 0 && unknown != "":
+	case len(plan.GetProducts())+p.leftAlone == 0 && unknown != "":
 		sayf(p, "%s: %s. As far as is known, nothing differs%s: %s", careful.in("unknown", p.colours), unknown, asOf(e),
 			products)
-	case len(plan.GetProducts()) == 0:
+	case len(plan.GetProducts())+p.leftAlone == 0:
 		sayf(p, "%s: %s, equal%s", good.in("No differences", p.colours), products, asOf(e))
 	default:
 		p.summary(products + asOf(e))
@@ -59,7 +64,7 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 	if p.held > 0 {
 		sayf(p, "%s\n", heldAdvice)
 	}
-	if len(plan.GetProducts()) > 0 && unknown != "" {
+	if len(plan.GetProducts())+p.leftAlone > 0 && unknown != "" {
 		sayf(p, "%s whether more differs: %s.\n", careful.in("unknown", p.colours), unknown)
 	}
 	for _, pause := range plan.GetPaused() {
@@ -74,6 +79,15 @@ func printPlan(w io.Writer, plan *controlv1.PlanResponse, colours bool) {
 	if plan.GetHalted() != "" {
 		say(p, "Push is halted:", plan.GetHalted())
 	}
+}
+
+// leftExtras returns the named products that only Stripe has, and that the account leaves alone.
+func leftExtras(plan *controlv1.PlanResponse) []string {
+	return slices.DeleteFunc(slices.Clone(plan.GetOnlyInStripe()), func(id string) bool {
+		return slices.ContainsFunc(plan.GetProducts(), func(p *controlv1.ProductPlan) bool {
+			return p.GetProductId() == id
+		})
+	})
 }
 
 // summary writes the number of products of each kind.

@@ -25,6 +25,8 @@ func (*retriesCmd) Help() string {
 	return `Push tries a product that failed again after 1 s, 2 s, 4 s and so on, up to 15 minutes. The first attempts
 follow within seconds. A product is listed once its next attempt is more than 10 s away.
 
+An attempt that is due and that push has not made, because it is paused, halted or does not run, is only counted.
+
 Exits with 0 if nothing waits, and with 2 if anything does.`
 }
 
@@ -49,7 +51,7 @@ func (cmd *retriesCmd) Run(ctx context.Context, c *cli) error {
 		} else {
 			printRetries(w, list)
 		}
-		if err == nil && len(list.GetRetries()) > 0 {
+		if err == nil && len(list.GetRetries())+int(list.GetDue()) > 0 {
 			return errDiffers
 		}
 		return err
@@ -69,7 +71,7 @@ func fetchRetries(ctx context.Context,
 		for _, r := range resp.Msg.GetRetries() {
 			latest[r.GetProductId()] = r
 		}
-		all.At = resp.Msg.GetAt()
+		all.At, all.Due = resp.Msg.GetAt(), resp.Msg.GetDue()
 		// The positions grow. An answer that leads back would never end.
 		next := resp.Msg.GetNext()
 		if next <= request.GetAfter() {
@@ -88,8 +90,13 @@ func fetchRetries(ctx context.Context,
 }
 
 func printRetries(w io.Writer, list *controlv1.ListRetriesResponse) {
+	if n := list.GetDue(); n > 0 {
+		sayf(w, "%s for push.\n", countOf(n, "attempt is due and waits", "attempts are due and wait"))
+	}
 	if len(list.GetRetries()) == 0 {
-		say(w, "No product waits for another attempt.")
+		if list.GetDue() == 0 {
+			say(w, "No product waits for another attempt.")
+		}
 		return
 	}
 	now := time.Now()

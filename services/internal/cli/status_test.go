@@ -191,4 +191,9 @@ func TestRetries_ExitCodes(t *testing.T) {
 	require.Contains(t, out, "1 product waits for its next attempt.")
 	_, code = outputOf(t, "retries", "cup", "--control", url)
 	require.Zero(t, code, "another product does not wait")
+
+	list.Retries, list.Due = nil, 3
+	out, code = outputOf(t, "retries", "--control", url)
+	require.Equal(t, 2, code)
+	require.Equal(t, "3 attempts are due and wait for push.\n", out)
 }

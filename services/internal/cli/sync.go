@@ -133,6 +133,8 @@ func (cmd *syncCmd) page(
 			s.report(id, "unknown", unknown)
 		case slices.Contains(plan.GetUnknown(), id):
 			s.report(id, "differs", unknownReason)
+		case slices.Contains(plan.GetOnlyInStripe(), id):
+			s.report(id, "differs", onlyInStripeReason)
 		default:
 			s.report(id, "equal", "")
 		}

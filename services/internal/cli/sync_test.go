@@ -27,3 +27,17 @@ func TestSync_UnknownProductIsNotEqual(t *testing.T) {
 	plan.Ingest, plan.WaitConverged = plan.Control, time.Minute
 	require.ErrorContains(t, plan.Run(t.Context(), &cli{}), "mgu: neither side has it")
 }
+
+// The catalog never had the product, and the account leaves such products alone.
+func TestSyncAndPlan_ProductOnlyInStripeIsNotEqual(t *testing.T) {
+	url := (&stub{plan: func() (*controlv1.PlanResponse, error) {
+		return &controlv1.PlanResponse{Compared: 1, OnlyInStripe: []string{"prod_X"}, Equality: equalNow()}, nil
+	}}).serve(t)
+	for _, command := range []string{"plan", "sync"} {
+		out, code := outputOf(t, command, "prod_X", "--control", url, "--ingest", url)
+		require.Equal(t, 2, code, command)
+		require.Contains(t, out, "only Stripe has it", command)
+		require.NotContains(t, out, ", equal", command)
+		require.NotContains(t, out, "No differences", command)
+	}
+}

@@ -1653,8 +1653,10 @@ type ListDriftResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Drift []*Drift               `protobuf:"bytes,1,rep,name=drift,proto3" json:"drift,omitempty"`
 	// There is more. Repeat the request with the last product's id in after.
-	Truncated     bool      `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
-	Equality      *Equality `protobuf:"bytes,3,opt,name=equality,proto3" json:"equality,omitempty"`
+	Truncated bool      `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Equality  *Equality `protobuf:"bytes,3,opt,name=equality,proto3" json:"equality,omitempty"`
+	// Named products that neither the catalog nor Stripe has, or had.
+	Unknown       []string `protobuf:"bytes,4,rep,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1706,6 +1708,13 @@ func (x *ListDriftResponse) GetTruncated() bool {
 func (x *ListDriftResponse) GetEquality() *Equality {
 	if x != nil {
 		return x.Equality
+	}
+	return nil
+}
+
+func (x *ListDriftResponse) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
 	}
 	return nil
 }
@@ -2307,7 +2316,10 @@ type ApproveRequest struct {
 	After string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
 	// The held changes of the products that match, whatever rules hold them. Not with product_ids, rule, all, duration or
 	// after.
-	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
+	Matching *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
+	// The changes that the person has seen. The answer names the products of others in changed, and nothing is done about
+	// these.
+	Seen          *SeenChanges `protobuf:"bytes,121,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2398,6 +2410,68 @@ func (x *ApproveRequest) GetMatching() *MatchingProducts {
 	return nil
 }
 
+func (x *ApproveRequest) GetSeen() *SeenChanges {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+// The held changes that a person has seen. Without it, a decision is about whatever is held when it arrives.
+type SeenChanges struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The held version of each product, as Hold.version.
+	Versions map[string]uint64 `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// For the other products: the highest version that was seen. 0 is any.
+	UpTo          uint64 `protobuf:"varint,2,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeenChanges) Reset() {
+	*x = SeenChanges{}
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeenChanges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeenChanges) ProtoMessage() {}
+
+func (x *SeenChanges) ProtoReflect() protoreflect.Message {
+	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeenChanges.ProtoReflect.Descriptor instead.
+func (*SeenChanges) Descriptor() ([]byte, []int) {
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SeenChanges) GetVersions() map[string]uint64 {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *SeenChanges) GetUpTo() uint64 {
+	if x != nil {
+		return x.UpTo
+	}
+	return 0
+}
+
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Until when rules let every change pass. Absent if they do not.
@@ -2414,14 +2488,17 @@ type ApproveResponse struct {
 	// The id to continue after. Empty if there are no more products.
 	Next string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
 	// The page of matching. Absent without matching.
-	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
+	Matched *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Products that hold another change than the one that was seen. Nothing is done about these. At most the first
+	// thousand.
+	Changed       []string `protobuf:"bytes,121,rep,name=changed,proto3" json:"changed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2510,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[25]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2523,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ApproveResponse) GetUntil() *timestamppb.Timestamp {
@@ -2498,6 +2575,13 @@ func (x *ApproveResponse) GetMatched() *MatchedProducts {
 	return nil
 }
 
+func (x *ApproveResponse) GetChanged() []string {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
 type RejectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The held changes of these products.
@@ -2513,13 +2597,14 @@ type RejectRequest struct {
 	After string `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`
 	// As in ApproveRequest.
 	Matching      *MatchingProducts `protobuf:"bytes,120,opt,name=matching,proto3" json:"matching,omitempty"`
+	Seen          *SeenChanges      `protobuf:"bytes,121,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RejectRequest) Reset() {
 	*x = RejectRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2616,7 @@ func (x *RejectRequest) String() string {
 func (*RejectRequest) ProtoMessage() {}
 
 func (x *RejectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[26]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2629,7 @@ func (x *RejectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectRequest.ProtoReflect.Descriptor instead.
 func (*RejectRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RejectRequest) GetProductIds() []string {
@@ -2596,6 +2681,13 @@ func (x *RejectRequest) GetMatching() *MatchingProducts {
 	return nil
 }
 
+func (x *RejectRequest) GetSeen() *SeenChanges {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 type RejectResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Rejections []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
@@ -2606,14 +2698,16 @@ type RejectResponse struct {
 	// The catalog is in the operator's tables, not in the built-in ones.
 	Mapped bool `protobuf:"varint,4,opt,name=mapped,proto3" json:"mapped,omitempty"`
 	// The page of matching. Absent without matching.
-	Matched       *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
+	Matched *MatchedProducts `protobuf:"bytes,120,opt,name=matched,proto3" json:"matched,omitempty"`
+	// As in ApproveResponse.
+	Changed       []string `protobuf:"bytes,121,rep,name=changed,proto3" json:"changed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RejectResponse) Reset() {
 	*x = RejectResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2625,7 +2719,7 @@ func (x *RejectResponse) String() string {
 func (*RejectResponse) ProtoMessage() {}
 
 func (x *RejectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[27]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,7 +2732,7 @@ func (x *RejectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectResponse.ProtoReflect.Descriptor instead.
 func (*RejectResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RejectResponse) GetRejections() []*Rejection {
@@ -2676,6 +2770,13 @@ func (x *RejectResponse) GetMatched() *MatchedProducts {
 	return nil
 }
 
+func (x *RejectResponse) GetChanged() []string {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
 // A held change that shall not be made. It stays held until the catalog changes.
 type Rejection struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2692,7 +2793,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2805,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[28]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2818,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Rejection) GetProductId() string {
@@ -2764,7 +2865,7 @@ type ConsumerStatus struct {
 
 func (x *ConsumerStatus) Reset() {
 	*x = ConsumerStatus{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2877,7 @@ func (x *ConsumerStatus) String() string {
 func (*ConsumerStatus) ProtoMessage() {}
 
 func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[29]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2890,7 @@ func (x *ConsumerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerStatus.ProtoReflect.Descriptor instead.
 func (*ConsumerStatus) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ConsumerStatus) GetStream() string {
@@ -2844,7 +2945,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +2957,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[30]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +2970,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlanRequest) GetProductIds() []string {
@@ -2923,14 +3024,17 @@ type PlanResponse struct {
 	IngestionOrders uint64 `protobuf:"varint,25,opt,name=ingestion_orders,json=ingestionOrders,proto3" json:"ingestion_orders,omitempty"`
 	// Replaced prices that are still active, the first to be archived first: of the named products, or the first thousand
 	// of all. They are no differences. Only the first page has them.
-	Overlaps      []*Overlap `protobuf:"bytes,40,rep,name=overlaps,proto3" json:"overlaps,omitempty"`
+	Overlaps []*Overlap `protobuf:"bytes,40,rep,name=overlaps,proto3" json:"overlaps,omitempty"`
+	// Named products that are active in Stripe and that the catalog does not have. If the account leaves such products
+	// alone, they are no differences, and products does not have them.
+	OnlyInStripe  []string `protobuf:"bytes,41,rep,name=only_in_stripe,json=onlyInStripe,proto3" json:"only_in_stripe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3046,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[31]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3059,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PlanResponse) GetProducts() []*ProductPlan {
@@ -3035,6 +3139,13 @@ func (x *PlanResponse) GetOverlaps() []*Overlap {
 	return nil
 }
 
+func (x *PlanResponse) GetOnlyInStripe() []string {
+	if x != nil {
+		return x.OnlyInStripe
+	}
+	return nil
+}
+
 type ProductPlan struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -3066,7 +3177,7 @@ type ProductPlan struct {
 
 func (x *ProductPlan) Reset() {
 	*x = ProductPlan{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3189,7 @@ func (x *ProductPlan) String() string {
 func (*ProductPlan) ProtoMessage() {}
 
 func (x *ProductPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[32]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3202,7 @@ func (x *ProductPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductPlan.ProtoReflect.Descriptor instead.
 func (*ProductPlan) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ProductPlan) GetProductId() string {
@@ -3209,7 +3320,7 @@ type PlannedChange struct {
 
 func (x *PlannedChange) Reset() {
 	*x = PlannedChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3332,7 @@ func (x *PlannedChange) String() string {
 func (*PlannedChange) ProtoMessage() {}
 
 func (x *PlannedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[33]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3345,7 @@ func (x *PlannedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedChange.ProtoReflect.Descriptor instead.
 func (*PlannedChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PlannedChange) GetVerb() string {
@@ -3303,7 +3414,7 @@ type Overlap struct {
 
 func (x *Overlap) Reset() {
 	*x = Overlap{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3426,7 @@ func (x *Overlap) String() string {
 func (*Overlap) ProtoMessage() {}
 
 func (x *Overlap) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[34]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3439,7 @@ func (x *Overlap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
 func (*Overlap) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Overlap) GetProductId() string {
@@ -3380,7 +3491,7 @@ type PlannedStep struct {
 
 func (x *PlannedStep) Reset() {
 	*x = PlannedStep{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3392,7 +3503,7 @@ func (x *PlannedStep) String() string {
 func (*PlannedStep) ProtoMessage() {}
 
 func (x *PlannedStep) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[35]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3405,7 +3516,7 @@ func (x *PlannedStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedStep.ProtoReflect.Descriptor instead.
 func (*PlannedStep) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PlannedStep) GetKind() string {
@@ -3439,7 +3550,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3562,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[36]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3575,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Parameter) GetName() string {
@@ -3504,7 +3615,7 @@ type ListProductsRequest struct {
 
 func (x *ListProductsRequest) Reset() {
 	*x = ListProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3516,7 +3627,7 @@ func (x *ListProductsRequest) String() string {
 func (*ListProductsRequest) ProtoMessage() {}
 
 func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[37]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3529,7 +3640,7 @@ func (x *ListProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListProductsRequest) GetProductIds() []string {
@@ -3593,7 +3704,7 @@ type ListProductsResponse struct {
 
 func (x *ListProductsResponse) Reset() {
 	*x = ListProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3716,7 @@ func (x *ListProductsResponse) String() string {
 func (*ListProductsResponse) ProtoMessage() {}
 
 func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[38]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3729,7 @@ func (x *ListProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListProductsResponse) GetProducts() []*ProductDetail {
@@ -3649,7 +3760,7 @@ type ProductDetail struct {
 
 func (x *ProductDetail) Reset() {
 	*x = ProductDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3772,7 @@ func (x *ProductDetail) String() string {
 func (*ProductDetail) ProtoMessage() {}
 
 func (x *ProductDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[39]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3785,7 @@ func (x *ProductDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDetail.ProtoReflect.Descriptor instead.
 func (*ProductDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ProductDetail) GetProductId() string {
@@ -3717,7 +3828,7 @@ type AdoptProductsRequest struct {
 
 func (x *AdoptProductsRequest) Reset() {
 	*x = AdoptProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3729,7 +3840,7 @@ func (x *AdoptProductsRequest) String() string {
 func (*AdoptProductsRequest) ProtoMessage() {}
 
 func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[40]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3742,7 +3853,7 @@ func (x *AdoptProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AdoptProductsRequest) GetAdoptions() []*v1.Adopt {
@@ -3776,7 +3887,7 @@ type AdoptProductsResponse struct {
 
 func (x *AdoptProductsResponse) Reset() {
 	*x = AdoptProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3788,7 +3899,7 @@ func (x *AdoptProductsResponse) String() string {
 func (*AdoptProductsResponse) ProtoMessage() {}
 
 func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[41]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3801,7 +3912,7 @@ func (x *AdoptProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptProductsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AdoptProductsResponse) GetOrders() []*AdoptionOrder {
@@ -3821,7 +3932,7 @@ type ListAdoptionsRequest struct {
 
 func (x *ListAdoptionsRequest) Reset() {
 	*x = ListAdoptionsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3833,7 +3944,7 @@ func (x *ListAdoptionsRequest) String() string {
 func (*ListAdoptionsRequest) ProtoMessage() {}
 
 func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[42]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3846,7 +3957,7 @@ func (x *ListAdoptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListAdoptionsRequest) GetIds() []string {
@@ -3865,7 +3976,7 @@ type ListAdoptionsResponse struct {
 
 func (x *ListAdoptionsResponse) Reset() {
 	*x = ListAdoptionsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +3988,7 @@ func (x *ListAdoptionsResponse) String() string {
 func (*ListAdoptionsResponse) ProtoMessage() {}
 
 func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[43]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +4001,7 @@ func (x *ListAdoptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptionsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListAdoptionsResponse) GetAdoptions() []*Adoption {
@@ -3915,7 +4026,7 @@ type Adoption struct {
 
 func (x *Adoption) Reset() {
 	*x = Adoption{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +4038,7 @@ func (x *Adoption) String() string {
 func (*Adoption) ProtoMessage() {}
 
 func (x *Adoption) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[44]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4051,7 @@ func (x *Adoption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoption.ProtoReflect.Descriptor instead.
 func (*Adoption) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Adoption) GetId() string {
@@ -3988,7 +4099,7 @@ type SyncProductsRequest struct {
 
 func (x *SyncProductsRequest) Reset() {
 	*x = SyncProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4000,7 +4111,7 @@ func (x *SyncProductsRequest) String() string {
 func (*SyncProductsRequest) ProtoMessage() {}
 
 func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[45]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4013,7 +4124,7 @@ func (x *SyncProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsRequest.ProtoReflect.Descriptor instead.
 func (*SyncProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SyncProductsRequest) GetProductIds() []string {
@@ -4066,7 +4177,7 @@ type SyncProductsResponse struct {
 
 func (x *SyncProductsResponse) Reset() {
 	*x = SyncProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4078,7 +4189,7 @@ func (x *SyncProductsResponse) String() string {
 func (*SyncProductsResponse) ProtoMessage() {}
 
 func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[46]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4091,7 +4202,7 @@ func (x *SyncProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncProductsResponse.ProtoReflect.Descriptor instead.
 func (*SyncProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SyncProductsResponse) GetRereadId() string {
@@ -4128,7 +4239,7 @@ type RereadRequest struct {
 
 func (x *RereadRequest) Reset() {
 	*x = RereadRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4140,7 +4251,7 @@ func (x *RereadRequest) String() string {
 func (*RereadRequest) ProtoMessage() {}
 
 func (x *RereadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[47]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4153,7 +4264,7 @@ func (x *RereadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadRequest.ProtoReflect.Descriptor instead.
 func (*RereadRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RereadRequest) GetProductIds() []string {
@@ -4187,7 +4298,7 @@ type RereadResponse struct {
 
 func (x *RereadResponse) Reset() {
 	*x = RereadResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +4310,7 @@ func (x *RereadResponse) String() string {
 func (*RereadResponse) ProtoMessage() {}
 
 func (x *RereadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[48]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +4323,7 @@ func (x *RereadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RereadResponse.ProtoReflect.Descriptor instead.
 func (*RereadResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RereadResponse) GetId() string {
@@ -4233,7 +4344,7 @@ type StartScanRequest struct {
 
 func (x *StartScanRequest) Reset() {
 	*x = StartScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4245,7 +4356,7 @@ func (x *StartScanRequest) String() string {
 func (*StartScanRequest) ProtoMessage() {}
 
 func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[49]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4258,7 +4369,7 @@ func (x *StartScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanRequest.ProtoReflect.Descriptor instead.
 func (*StartScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StartScanRequest) GetActor() string {
@@ -4284,7 +4395,7 @@ type StartScanResponse struct {
 
 func (x *StartScanResponse) Reset() {
 	*x = StartScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4296,7 +4407,7 @@ func (x *StartScanResponse) String() string {
 func (*StartScanResponse) ProtoMessage() {}
 
 func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[50]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4309,7 +4420,7 @@ func (x *StartScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartScanResponse.ProtoReflect.Descriptor instead.
 func (*StartScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StartScanResponse) GetId() string {
@@ -4327,7 +4438,7 @@ type GetScanRequest struct {
 
 func (x *GetScanRequest) Reset() {
 	*x = GetScanRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4450,7 @@ func (x *GetScanRequest) String() string {
 func (*GetScanRequest) ProtoMessage() {}
 
 func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[51]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4463,7 @@ func (x *GetScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanRequest.ProtoReflect.Descriptor instead.
 func (*GetScanRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 type GetScanResponse struct {
@@ -4364,7 +4475,7 @@ type GetScanResponse struct {
 
 func (x *GetScanResponse) Reset() {
 	*x = GetScanResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4376,7 +4487,7 @@ func (x *GetScanResponse) String() string {
 func (*GetScanResponse) ProtoMessage() {}
 
 func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[52]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4389,7 +4500,7 @@ func (x *GetScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScanResponse.ProtoReflect.Descriptor instead.
 func (*GetScanResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetScanResponse) GetScan() *v1.ScanReport {
@@ -4411,7 +4522,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4423,7 +4534,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[53]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4436,7 +4547,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListHistoryRequest) GetProductId() string {
@@ -4467,7 +4578,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4479,7 +4590,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[54]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4492,7 +4603,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -4559,7 +4670,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4571,7 +4682,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[55]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4584,7 +4695,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HistoryEntry) GetAt() *timestamppb.Timestamp {
@@ -4739,7 +4850,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4751,7 +4862,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[56]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4764,7 +4875,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *FieldChange) GetField() string {
@@ -4806,7 +4917,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4818,7 +4929,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[57]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4831,7 +4942,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListDeadLettersRequest) GetLimit() uint32 {
@@ -4870,15 +4981,17 @@ func (x *ListDeadLettersRequest) GetField() string {
 }
 
 type ListDeadLettersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DeadLetters   []*v1.DeadLetter       `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	DeadLetters []*v1.DeadLetter       `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	// The number of all letters that are selected.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4890,7 +5003,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[58]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4903,7 +5016,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
@@ -4911,6 +5024,13 @@ func (x *ListDeadLettersResponse) GetDeadLetters() []*v1.DeadLetter {
 		return x.DeadLetters
 	}
 	return nil
+}
+
+func (x *ListDeadLettersResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
 }
 
 type GetDeadLettersRequest struct {
@@ -4922,7 +5042,7 @@ type GetDeadLettersRequest struct {
 
 func (x *GetDeadLettersRequest) Reset() {
 	*x = GetDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4934,7 +5054,7 @@ func (x *GetDeadLettersRequest) String() string {
 func (*GetDeadLettersRequest) ProtoMessage() {}
 
 func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[59]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4947,7 +5067,7 @@ func (x *GetDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetDeadLettersRequest) GetProductId() string {
@@ -4966,7 +5086,7 @@ type GetDeadLettersResponse struct {
 
 func (x *GetDeadLettersResponse) Reset() {
 	*x = GetDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4978,7 +5098,7 @@ func (x *GetDeadLettersResponse) String() string {
 func (*GetDeadLettersResponse) ProtoMessage() {}
 
 func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[60]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4991,7 +5111,7 @@ func (x *GetDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetDeadLettersResponse) GetDeadLetters() []*DeadLetterDetail {
@@ -5014,7 +5134,7 @@ type DeadLetterDetail struct {
 
 func (x *DeadLetterDetail) Reset() {
 	*x = DeadLetterDetail{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5026,7 +5146,7 @@ func (x *DeadLetterDetail) String() string {
 func (*DeadLetterDetail) ProtoMessage() {}
 
 func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[61]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5039,7 +5159,7 @@ func (x *DeadLetterDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterDetail.ProtoReflect.Descriptor instead.
 func (*DeadLetterDetail) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DeadLetterDetail) GetDeadLetter() *v1.DeadLetter {
@@ -5084,7 +5204,7 @@ type DeadLetterSelection struct {
 
 func (x *DeadLetterSelection) Reset() {
 	*x = DeadLetterSelection{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5096,7 +5216,7 @@ func (x *DeadLetterSelection) String() string {
 func (*DeadLetterSelection) ProtoMessage() {}
 
 func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[62]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5109,7 +5229,7 @@ func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
 func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DeadLetterSelection) GetProductIds() []string {
@@ -5173,7 +5293,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5185,7 +5305,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[63]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5198,7 +5318,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -5236,7 +5356,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5368,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[64]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5381,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReplayDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -5298,7 +5418,7 @@ type DropDeadLettersRequest struct {
 
 func (x *DropDeadLettersRequest) Reset() {
 	*x = DropDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5310,7 +5430,7 @@ func (x *DropDeadLettersRequest) String() string {
 func (*DropDeadLettersRequest) ProtoMessage() {}
 
 func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[65]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5323,7 +5443,7 @@ func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
@@ -5361,7 +5481,7 @@ type DropDeadLettersResponse struct {
 
 func (x *DropDeadLettersResponse) Reset() {
 	*x = DropDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5373,7 +5493,7 @@ func (x *DropDeadLettersResponse) String() string {
 func (*DropDeadLettersResponse) ProtoMessage() {}
 
 func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[66]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5386,7 +5506,7 @@ func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DropDeadLettersResponse) GetResults() []*DeadLetterResult {
@@ -5427,7 +5547,7 @@ type DeadLetterResult struct {
 
 func (x *DeadLetterResult) Reset() {
 	*x = DeadLetterResult{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5439,7 +5559,7 @@ func (x *DeadLetterResult) String() string {
 func (*DeadLetterResult) ProtoMessage() {}
 
 func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[67]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5452,7 +5572,7 @@ func (x *DeadLetterResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterResult.ProtoReflect.Descriptor instead.
 func (*DeadLetterResult) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DeadLetterResult) GetProductId() string {
@@ -5511,7 +5631,7 @@ type ListStatesRequest struct {
 
 func (x *ListStatesRequest) Reset() {
 	*x = ListStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5523,7 +5643,7 @@ func (x *ListStatesRequest) String() string {
 func (*ListStatesRequest) ProtoMessage() {}
 
 func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[68]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5536,7 +5656,7 @@ func (x *ListStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesRequest.ProtoReflect.Descriptor instead.
 func (*ListStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListStatesRequest) GetAt() *timestamppb.Timestamp {
@@ -5584,7 +5704,7 @@ type ListStatesResponse struct {
 
 func (x *ListStatesResponse) Reset() {
 	*x = ListStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5596,7 +5716,7 @@ func (x *ListStatesResponse) String() string {
 func (*ListStatesResponse) ProtoMessage() {}
 
 func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[69]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5609,7 +5729,7 @@ func (x *ListStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStatesResponse.ProtoReflect.Descriptor instead.
 func (*ListStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListStatesResponse) GetStates() []*PastState {
@@ -5668,7 +5788,7 @@ type PastState struct {
 
 func (x *PastState) Reset() {
 	*x = PastState{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5680,7 +5800,7 @@ func (x *PastState) String() string {
 func (*PastState) ProtoMessage() {}
 
 func (x *PastState) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[70]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5693,7 +5813,7 @@ func (x *PastState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastState.ProtoReflect.Descriptor instead.
 func (*PastState) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PastState) GetProductId() string {
@@ -5760,7 +5880,7 @@ type DiffStatesRequest struct {
 
 func (x *DiffStatesRequest) Reset() {
 	*x = DiffStatesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5772,7 +5892,7 @@ func (x *DiffStatesRequest) String() string {
 func (*DiffStatesRequest) ProtoMessage() {}
 
 func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[71]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5785,7 +5905,7 @@ func (x *DiffStatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesRequest.ProtoReflect.Descriptor instead.
 func (*DiffStatesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DiffStatesRequest) GetFrom() *timestamppb.Timestamp {
@@ -5840,7 +5960,7 @@ type DiffStatesResponse struct {
 
 func (x *DiffStatesResponse) Reset() {
 	*x = DiffStatesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5852,7 +5972,7 @@ func (x *DiffStatesResponse) String() string {
 func (*DiffStatesResponse) ProtoMessage() {}
 
 func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[72]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5865,7 +5985,7 @@ func (x *DiffStatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffStatesResponse.ProtoReflect.Descriptor instead.
 func (*DiffStatesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DiffStatesResponse) GetProducts() []*ProductDiff {
@@ -5929,7 +6049,7 @@ type ProductDiff struct {
 
 func (x *ProductDiff) Reset() {
 	*x = ProductDiff{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5941,7 +6061,7 @@ func (x *ProductDiff) String() string {
 func (*ProductDiff) ProtoMessage() {}
 
 func (x *ProductDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[73]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5954,7 +6074,7 @@ func (x *ProductDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductDiff.ProtoReflect.Descriptor instead.
 func (*ProductDiff) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ProductDiff) GetProductId() string {
@@ -6020,7 +6140,7 @@ type StateChange struct {
 
 func (x *StateChange) Reset() {
 	*x = StateChange{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6032,7 +6152,7 @@ func (x *StateChange) String() string {
 func (*StateChange) ProtoMessage() {}
 
 func (x *StateChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[74]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6045,7 +6165,7 @@ func (x *StateChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
 func (*StateChange) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *StateChange) GetVerb() string {
@@ -6115,7 +6235,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6127,7 +6247,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[75]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6140,7 +6260,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RollbackRequest) GetProductId() string {
@@ -6248,7 +6368,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6260,7 +6380,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[76]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6273,7 +6393,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RollbackResponse) GetProductId() string {
@@ -6361,7 +6481,7 @@ type ListProcessesRequest struct {
 
 func (x *ListProcessesRequest) Reset() {
 	*x = ListProcessesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6373,7 +6493,7 @@ func (x *ListProcessesRequest) String() string {
 func (*ListProcessesRequest) ProtoMessage() {}
 
 func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[77]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6386,7 +6506,7 @@ func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ListProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 type ListProcessesResponse struct {
@@ -6400,7 +6520,7 @@ type ListProcessesResponse struct {
 
 func (x *ListProcessesResponse) Reset() {
 	*x = ListProcessesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6412,7 +6532,7 @@ func (x *ListProcessesResponse) String() string {
 func (*ListProcessesResponse) ProtoMessage() {}
 
 func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[78]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6425,7 +6545,7 @@ func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ListProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListProcessesResponse) GetServices() []*ServiceStatus {
@@ -6454,7 +6574,7 @@ type ListRetriesRequest struct {
 
 func (x *ListRetriesRequest) Reset() {
 	*x = ListRetriesRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6466,7 +6586,7 @@ func (x *ListRetriesRequest) String() string {
 func (*ListRetriesRequest) ProtoMessage() {}
 
 func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[79]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6479,7 +6599,7 @@ func (x *ListRetriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRetriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{79}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListRetriesRequest) GetLimit() uint32 {
@@ -6505,14 +6625,16 @@ type ListRetriesResponse struct {
 	// There are more: repeat the request with this in after. 0 if there are none.
 	Next uint64 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
 	// When this was read, by the NATS server's clock, as the times of the retries.
-	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	At *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// Attempts that are due, and that push has not made yet. retries does not have them.
+	Due           uint64 `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRetriesResponse) Reset() {
 	*x = ListRetriesResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6524,7 +6646,7 @@ func (x *ListRetriesResponse) String() string {
 func (*ListRetriesResponse) ProtoMessage() {}
 
 func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[80]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6537,7 +6659,7 @@ func (x *ListRetriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRetriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{80}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListRetriesResponse) GetRetries() []*v1.Retry {
@@ -6568,6 +6690,13 @@ func (x *ListRetriesResponse) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ListRetriesResponse) GetDue() uint64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
 type ListActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only entries with ids after this one.
@@ -6596,7 +6725,7 @@ type ListActivityRequest struct {
 
 func (x *ListActivityRequest) Reset() {
 	*x = ListActivityRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6608,7 +6737,7 @@ func (x *ListActivityRequest) String() string {
 func (*ListActivityRequest) ProtoMessage() {}
 
 func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[81]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6621,7 +6750,7 @@ func (x *ListActivityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivityRequest.ProtoReflect.Descriptor instead.
 func (*ListActivityRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{81}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListActivityRequest) GetAfter() uint64 {
@@ -6705,7 +6834,7 @@ type ListActivityResponse struct {
 
 func (x *ListActivityResponse) Reset() {
 	*x = ListActivityResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6717,7 +6846,7 @@ func (x *ListActivityResponse) String() string {
 func (*ListActivityResponse) ProtoMessage() {}
 
 func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[82]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6730,7 +6859,7 @@ func (x *ListActivityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivityResponse.ProtoReflect.Descriptor instead.
 func (*ListActivityResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{82}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListActivityResponse) GetEntries() []*ActivityEntry {
@@ -6761,7 +6890,7 @@ type ActivityEntry struct {
 
 func (x *ActivityEntry) Reset() {
 	*x = ActivityEntry{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6773,7 +6902,7 @@ func (x *ActivityEntry) String() string {
 func (*ActivityEntry) ProtoMessage() {}
 
 func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[83]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6786,7 +6915,7 @@ func (x *ActivityEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityEntry.ProtoReflect.Descriptor instead.
 func (*ActivityEntry) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{83}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ActivityEntry) GetId() uint64 {
@@ -6818,7 +6947,7 @@ type TestNotificationRequest struct {
 
 func (x *TestNotificationRequest) Reset() {
 	*x = TestNotificationRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6830,7 +6959,7 @@ func (x *TestNotificationRequest) String() string {
 func (*TestNotificationRequest) ProtoMessage() {}
 
 func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[84]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6843,7 +6972,7 @@ func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{84}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 type TestNotificationResponse struct {
@@ -6855,7 +6984,7 @@ type TestNotificationResponse struct {
 
 func (x *TestNotificationResponse) Reset() {
 	*x = TestNotificationResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6867,7 +6996,7 @@ func (x *TestNotificationResponse) String() string {
 func (*TestNotificationResponse) ProtoMessage() {}
 
 func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[85]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6880,7 +7009,7 @@ func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{85}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TestNotificationResponse) GetTargets() []*TestedTarget {
@@ -6902,7 +7031,7 @@ type TestedTarget struct {
 
 func (x *TestedTarget) Reset() {
 	*x = TestedTarget{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6914,7 +7043,7 @@ func (x *TestedTarget) String() string {
 func (*TestedTarget) ProtoMessage() {}
 
 func (x *TestedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[86]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6927,7 +7056,7 @@ func (x *TestedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestedTarget.ProtoReflect.Descriptor instead.
 func (*TestedTarget) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{86}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *TestedTarget) GetTarget() string {
@@ -6952,7 +7081,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6964,7 +7093,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[87]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6977,7 +7106,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{87}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
 }
 
 type WhoAmIResponse struct {
@@ -7005,7 +7134,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7017,7 +7146,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[88]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7030,7 +7159,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{88}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *WhoAmIResponse) GetName() string {
@@ -7123,7 +7252,7 @@ type ProductFilter struct {
 
 func (x *ProductFilter) Reset() {
 	*x = ProductFilter{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7135,7 +7264,7 @@ func (x *ProductFilter) String() string {
 func (*ProductFilter) ProtoMessage() {}
 
 func (x *ProductFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[89]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7148,7 +7277,7 @@ func (x *ProductFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductFilter.ProtoReflect.Descriptor instead.
 func (*ProductFilter) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{89}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ProductFilter) GetSearch() string {
@@ -7230,7 +7359,7 @@ type SearchProductsRequest struct {
 
 func (x *SearchProductsRequest) Reset() {
 	*x = SearchProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7242,7 +7371,7 @@ func (x *SearchProductsRequest) String() string {
 func (*SearchProductsRequest) ProtoMessage() {}
 
 func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[90]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7255,7 +7384,7 @@ func (x *SearchProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchProductsRequest.ProtoReflect.Descriptor instead.
 func (*SearchProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{90}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *SearchProductsRequest) GetFilter() *ProductFilter {
@@ -7312,7 +7441,7 @@ type SearchProductsResponse struct {
 
 func (x *SearchProductsResponse) Reset() {
 	*x = SearchProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7324,7 +7453,7 @@ func (x *SearchProductsResponse) String() string {
 func (*SearchProductsResponse) ProtoMessage() {}
 
 func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[91]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7337,7 +7466,7 @@ func (x *SearchProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchProductsResponse.ProtoReflect.Descriptor instead.
 func (*SearchProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{91}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SearchProductsResponse) GetProducts() []*ProductRow {
@@ -7414,7 +7543,7 @@ type ProductRow struct {
 
 func (x *ProductRow) Reset() {
 	*x = ProductRow{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7426,7 +7555,7 @@ func (x *ProductRow) String() string {
 func (*ProductRow) ProtoMessage() {}
 
 func (x *ProductRow) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[92]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7439,7 +7568,7 @@ func (x *ProductRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductRow.ProtoReflect.Descriptor instead.
 func (*ProductRow) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{92}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ProductRow) GetProductId() string {
@@ -7549,7 +7678,7 @@ type CountProductsRequest struct {
 
 func (x *CountProductsRequest) Reset() {
 	*x = CountProductsRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7561,7 +7690,7 @@ func (x *CountProductsRequest) String() string {
 func (*CountProductsRequest) ProtoMessage() {}
 
 func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[93]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7574,7 +7703,7 @@ func (x *CountProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountProductsRequest.ProtoReflect.Descriptor instead.
 func (*CountProductsRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{93}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *CountProductsRequest) GetFilter() *ProductFilter {
@@ -7600,7 +7729,7 @@ type CountProductsResponse struct {
 
 func (x *CountProductsResponse) Reset() {
 	*x = CountProductsResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7612,7 +7741,7 @@ func (x *CountProductsResponse) String() string {
 func (*CountProductsResponse) ProtoMessage() {}
 
 func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[94]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7625,7 +7754,7 @@ func (x *CountProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountProductsResponse.ProtoReflect.Descriptor instead.
 func (*CountProductsResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{94}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *CountProductsResponse) GetTotal() uint64 {
@@ -7667,7 +7796,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7679,7 +7808,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[95]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7692,7 +7821,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{95}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *Facet) GetName() string {
@@ -7722,7 +7851,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7734,7 +7863,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[96]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7747,7 +7876,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{96}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -7789,7 +7918,7 @@ type MatchingProducts struct {
 
 func (x *MatchingProducts) Reset() {
 	*x = MatchingProducts{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7801,7 +7930,7 @@ func (x *MatchingProducts) String() string {
 func (*MatchingProducts) ProtoMessage() {}
 
 func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[97]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7814,7 +7943,7 @@ func (x *MatchingProducts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchingProducts.ProtoReflect.Descriptor instead.
 func (*MatchingProducts) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{97}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *MatchingProducts) GetFilter() *ProductFilter {
@@ -7865,7 +7994,7 @@ type MatchedProducts struct {
 
 func (x *MatchedProducts) Reset() {
 	*x = MatchedProducts{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7877,7 +8006,7 @@ func (x *MatchedProducts) String() string {
 func (*MatchedProducts) ProtoMessage() {}
 
 func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[98]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7890,7 +8019,7 @@ func (x *MatchedProducts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchedProducts.ProtoReflect.Descriptor instead.
 func (*MatchedProducts) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{98}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *MatchedProducts) GetTotal() uint64 {
@@ -7945,7 +8074,7 @@ type ProductFailure struct {
 
 func (x *ProductFailure) Reset() {
 	*x = ProductFailure{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7957,7 +8086,7 @@ func (x *ProductFailure) String() string {
 func (*ProductFailure) ProtoMessage() {}
 
 func (x *ProductFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[99]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7970,7 +8099,7 @@ func (x *ProductFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductFailure.ProtoReflect.Descriptor instead.
 func (*ProductFailure) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{99}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ProductFailure) GetProductId() string {
@@ -7998,7 +8127,7 @@ type GroupDeadLettersRequest struct {
 
 func (x *GroupDeadLettersRequest) Reset() {
 	*x = GroupDeadLettersRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8010,7 +8139,7 @@ func (x *GroupDeadLettersRequest) String() string {
 func (*GroupDeadLettersRequest) ProtoMessage() {}
 
 func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[100]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8023,7 +8152,7 @@ func (x *GroupDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*GroupDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{100}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GroupDeadLettersRequest) GetService() string {
@@ -8052,7 +8181,7 @@ type GroupDeadLettersResponse struct {
 
 func (x *GroupDeadLettersResponse) Reset() {
 	*x = GroupDeadLettersResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8064,7 +8193,7 @@ func (x *GroupDeadLettersResponse) String() string {
 func (*GroupDeadLettersResponse) ProtoMessage() {}
 
 func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[101]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8077,7 +8206,7 @@ func (x *GroupDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*GroupDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{101}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GroupDeadLettersResponse) GetGroups() []*DeadLetterGroup {
@@ -8112,7 +8241,7 @@ type DeadLetterGroup struct {
 
 func (x *DeadLetterGroup) Reset() {
 	*x = DeadLetterGroup{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8124,7 +8253,7 @@ func (x *DeadLetterGroup) String() string {
 func (*DeadLetterGroup) ProtoMessage() {}
 
 func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[102]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8137,7 +8266,7 @@ func (x *DeadLetterGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetterGroup.ProtoReflect.Descriptor instead.
 func (*DeadLetterGroup) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{102}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *DeadLetterGroup) GetService() string {
@@ -8198,7 +8327,7 @@ type GetPriceChainRequest struct {
 
 func (x *GetPriceChainRequest) Reset() {
 	*x = GetPriceChainRequest{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8210,7 +8339,7 @@ func (x *GetPriceChainRequest) String() string {
 func (*GetPriceChainRequest) ProtoMessage() {}
 
 func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[103]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8223,7 +8352,7 @@ func (x *GetPriceChainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceChainRequest.ProtoReflect.Descriptor instead.
 func (*GetPriceChainRequest) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{103}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *GetPriceChainRequest) GetProductId() string {
@@ -8246,7 +8375,7 @@ type GetPriceChainResponse struct {
 
 func (x *GetPriceChainResponse) Reset() {
 	*x = GetPriceChainResponse{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8258,7 +8387,7 @@ func (x *GetPriceChainResponse) String() string {
 func (*GetPriceChainResponse) ProtoMessage() {}
 
 func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[104]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8271,7 +8400,7 @@ func (x *GetPriceChainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceChainResponse.ProtoReflect.Descriptor instead.
 func (*GetPriceChainResponse) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{104}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *GetPriceChainResponse) GetChains() []*PriceChain {
@@ -8300,7 +8429,7 @@ type PriceChain struct {
 
 func (x *PriceChain) Reset() {
 	*x = PriceChain{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8312,7 +8441,7 @@ func (x *PriceChain) String() string {
 func (*PriceChain) ProtoMessage() {}
 
 func (x *PriceChain) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[105]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8325,7 +8454,7 @@ func (x *PriceChain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceChain.ProtoReflect.Descriptor instead.
 func (*PriceChain) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *PriceChain) GetPriceId() string {
@@ -8364,7 +8493,7 @@ type ChainedPrice struct {
 
 func (x *ChainedPrice) Reset() {
 	*x = ChainedPrice{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8376,7 +8505,7 @@ func (x *ChainedPrice) String() string {
 func (*ChainedPrice) ProtoMessage() {}
 
 func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[106]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8389,7 +8518,7 @@ func (x *ChainedPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChainedPrice.ProtoReflect.Descriptor instead.
 func (*ChainedPrice) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{106}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ChainedPrice) GetStripePriceId() string {
@@ -8462,7 +8591,7 @@ type PriceOrigin struct {
 
 func (x *PriceOrigin) Reset() {
 	*x = PriceOrigin{}
-	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8474,7 +8603,7 @@ func (x *PriceOrigin) String() string {
 func (*PriceOrigin) ProtoMessage() {}
 
 func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_driftless_control_v1_control_proto_msgTypes[107]
+	mi := &file_driftless_control_v1_control_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8487,7 +8616,7 @@ func (x *PriceOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceOrigin.ProtoReflect.Descriptor instead.
 func (*PriceOrigin) Descriptor() ([]byte, []int) {
-	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{107}
+	return file_driftless_control_v1_control_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *PriceOrigin) GetVersion() uint64 {
@@ -8679,11 +8808,12 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x10\x14\"\x06r\x04\x10\x01(dR\x06states\x12\x18\n" +
 	"\asettled\x18\x04 \x01(\bR\asettled\x12\x1e\n" +
 	"\x05limit\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
-	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xa0\x01\n" +
+	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\"\xba\x01\n" +
 	"\x11ListDriftResponse\x121\n" +
 	"\x05drift\x18\x01 \x03(\v2\x1b.driftless.control.v1.DriftR\x05drift\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12:\n" +
-	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\"\xf2\x01\n" +
+	"\bequality\x18\x03 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12\x18\n" +
+	"\aunknown\x18\x04 \x03(\tR\aunknown\"\xf2\x01\n" +
 	"\x12IgnoreDriftRequest\x12*\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\v\xbaH\br\x06(\xfc\aZ\x01*R\tproductId\x12*\n" +
@@ -8728,7 +8858,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18d \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05actor\x12 \n" +
 	"\x06reason\x18e \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\",\n" +
 	"\x0eResumeResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"\xe7\x02\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\"\x9e\x03\n" +
 	"\x0eApproveRequest\x12E\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\bduration\x126\n" +
 	"\vproduct_ids\x18\x02 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
@@ -8740,7 +8870,14 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
 	"\x05after\x18\a \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
-	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\x97\x02\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\x125\n" +
+	"\x04seen\x18y \x01(\v2!.driftless.control.v1.SeenChangesR\x04seen\"\xb7\x01\n" +
+	"\vSeenChanges\x12V\n" +
+	"\bversions\x18\x01 \x03(\v2/.driftless.control.v1.SeenChanges.VersionsEntryB\t\xbaH\x06\x9a\x01\x03\x10\xe8\aR\bversions\x12\x13\n" +
+	"\x05up_to\x18\x02 \x01(\x04R\x04upTo\x1a;\n" +
+	"\rVersionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xb1\x02\n" +
 	"\x0fApproveResponse\x120\n" +
 	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vproduct_ids\x18\x02 \x03(\tR\n" +
@@ -8749,7 +8886,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12$\n" +
 	"\x0eheld_by_others\x18\x05 \x03(\tR\fheldByOthers\x12\x12\n" +
 	"\x04next\x18\x06 \x01(\tR\x04next\x12?\n" +
-	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\x9f\x02\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\x12\x18\n" +
+	"\achanged\x18y \x03(\tR\achanged\"\xd6\x02\n" +
 	"\rRejectRequest\x126\n" +
 	"\vproduct_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\xe8\a\"\n" +
 	"r\b\x10\x01(\xfc\aZ\x01*R\n" +
@@ -8760,7 +8898,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x1e\n" +
 	"\x05after\x18\x06 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12B\n" +
-	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\"\xdc\x01\n" +
+	"\bmatching\x18x \x01(\v2&.driftless.control.v1.MatchingProductsR\bmatching\x125\n" +
+	"\x04seen\x18y \x01(\v2!.driftless.control.v1.SeenChangesR\x04seen\"\xf6\x01\n" +
 	"\x0eRejectResponse\x12?\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x1f.driftless.control.v1.RejectionR\n" +
@@ -8768,7 +8907,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\tR\x04next\x12\x16\n" +
 	"\x06mapped\x18\x04 \x01(\bR\x06mapped\x12?\n" +
-	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\"\xa8\x01\n" +
+	"\amatched\x18x \x01(\v2%.driftless.control.v1.MatchedProductsR\amatched\x12\x18\n" +
+	"\achanged\x18y \x03(\tR\achanged\"\xa8\x01\n" +
 	"\tRejection\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12?\n" +
@@ -8787,7 +8927,7 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"productIds\x12\x1e\n" +
 	"\x05limit\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\x05limit\x12\x1e\n" +
 	"\x05after\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xfc\aR\x05after\x12\x14\n" +
-	"\x05usage\x182 \x01(\bR\x05usage\"\xcd\x03\n" +
+	"\x05usage\x182 \x01(\bR\x05usage\"\xf3\x03\n" +
 	"\fPlanResponse\x12=\n" +
 	"\bproducts\x18\x01 \x03(\v2!.driftless.control.v1.ProductPlanR\bproducts\x12\x1a\n" +
 	"\bcompared\x18\x02 \x01(\x04R\bcompared\x12\x1b\n" +
@@ -8799,7 +8939,8 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06halted\x18\x17 \x01(\tR\x06halted\x12:\n" +
 	"\bequality\x18\x18 \x01(\v2\x1e.driftless.control.v1.EqualityR\bequality\x12)\n" +
 	"\x10ingestion_orders\x18\x19 \x01(\x04R\x0fingestionOrders\x129\n" +
-	"\boverlaps\x18( \x03(\v2\x1d.driftless.control.v1.OverlapR\boverlaps\"\xea\x04\n" +
+	"\boverlaps\x18( \x03(\v2\x1d.driftless.control.v1.OverlapR\boverlaps\x12$\n" +
+	"\x0eonly_in_stripe\x18) \x03(\tR\fonlyInStripe\"\xea\x04\n" +
 	"\vProductPlan\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x128\n" +
@@ -8952,9 +9093,10 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12!\n" +
 	"\aservice\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\aservice\x12#\n" +
 	"\x05field\x18x \x01(\tB\b\xbaH\x05r\x03(\xfc\aH\x00R\x05field\x88\x01\x01B\b\n" +
-	"\x06_field\"[\n" +
+	"\x06_field\"q\n" +
 	"\x17ListDeadLettersResponse\x12@\n" +
-	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters\"E\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x1d.driftless.mesh.v1.DeadLetterR\vdeadLetters\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"E\n" +
 	"\x15GetDeadLettersRequest\x12,\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -9092,12 +9234,13 @@ const file_driftless_control_v1_control_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"J\n" +
 	"\x12ListRetriesRequest\x12\x1e\n" +
 	"\x05limit\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\x04R\x05after\"\x9f\x01\n" +
+	"\x05after\x18\x02 \x01(\x04R\x05after\"\xb1\x01\n" +
 	"\x13ListRetriesResponse\x122\n" +
 	"\aretries\x18\x01 \x03(\v2\x18.driftless.mesh.v1.RetryR\aretries\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\x04R\x04next\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xf8\x02\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x10\n" +
+	"\x03due\x18\x05 \x01(\x04R\x03due\"\xf8\x02\n" +
 	"\x13ListActivityRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12 \n" +
 	"\x06latest\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06latest\x12\x1e\n" +
@@ -9354,7 +9497,7 @@ func file_driftless_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_driftless_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
+var file_driftless_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 110)
 var file_driftless_control_v1_control_proto_goTypes = []any{
 	(ProductState)(0),                 // 0: driftless.control.v1.ProductState
 	(Keep)(0),                         // 1: driftless.control.v1.Keep
@@ -9385,130 +9528,132 @@ var file_driftless_control_v1_control_proto_goTypes = []any{
 	(*ResumeRequest)(nil),             // 26: driftless.control.v1.ResumeRequest
 	(*ResumeResponse)(nil),            // 27: driftless.control.v1.ResumeResponse
 	(*ApproveRequest)(nil),            // 28: driftless.control.v1.ApproveRequest
-	(*ApproveResponse)(nil),           // 29: driftless.control.v1.ApproveResponse
-	(*RejectRequest)(nil),             // 30: driftless.control.v1.RejectRequest
-	(*RejectResponse)(nil),            // 31: driftless.control.v1.RejectResponse
-	(*Rejection)(nil),                 // 32: driftless.control.v1.Rejection
-	(*ConsumerStatus)(nil),            // 33: driftless.control.v1.ConsumerStatus
-	(*PlanRequest)(nil),               // 34: driftless.control.v1.PlanRequest
-	(*PlanResponse)(nil),              // 35: driftless.control.v1.PlanResponse
-	(*ProductPlan)(nil),               // 36: driftless.control.v1.ProductPlan
-	(*PlannedChange)(nil),             // 37: driftless.control.v1.PlannedChange
-	(*Overlap)(nil),                   // 38: driftless.control.v1.Overlap
-	(*PlannedStep)(nil),               // 39: driftless.control.v1.PlannedStep
-	(*Parameter)(nil),                 // 40: driftless.control.v1.Parameter
-	(*ListProductsRequest)(nil),       // 41: driftless.control.v1.ListProductsRequest
-	(*ListProductsResponse)(nil),      // 42: driftless.control.v1.ListProductsResponse
-	(*ProductDetail)(nil),             // 43: driftless.control.v1.ProductDetail
-	(*AdoptProductsRequest)(nil),      // 44: driftless.control.v1.AdoptProductsRequest
-	(*AdoptProductsResponse)(nil),     // 45: driftless.control.v1.AdoptProductsResponse
-	(*ListAdoptionsRequest)(nil),      // 46: driftless.control.v1.ListAdoptionsRequest
-	(*ListAdoptionsResponse)(nil),     // 47: driftless.control.v1.ListAdoptionsResponse
-	(*Adoption)(nil),                  // 48: driftless.control.v1.Adoption
-	(*SyncProductsRequest)(nil),       // 49: driftless.control.v1.SyncProductsRequest
-	(*SyncProductsResponse)(nil),      // 50: driftless.control.v1.SyncProductsResponse
-	(*RereadRequest)(nil),             // 51: driftless.control.v1.RereadRequest
-	(*RereadResponse)(nil),            // 52: driftless.control.v1.RereadResponse
-	(*StartScanRequest)(nil),          // 53: driftless.control.v1.StartScanRequest
-	(*StartScanResponse)(nil),         // 54: driftless.control.v1.StartScanResponse
-	(*GetScanRequest)(nil),            // 55: driftless.control.v1.GetScanRequest
-	(*GetScanResponse)(nil),           // 56: driftless.control.v1.GetScanResponse
-	(*ListHistoryRequest)(nil),        // 57: driftless.control.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 58: driftless.control.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 59: driftless.control.v1.HistoryEntry
-	(*FieldChange)(nil),               // 60: driftless.control.v1.FieldChange
-	(*ListDeadLettersRequest)(nil),    // 61: driftless.control.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),   // 62: driftless.control.v1.ListDeadLettersResponse
-	(*GetDeadLettersRequest)(nil),     // 63: driftless.control.v1.GetDeadLettersRequest
-	(*GetDeadLettersResponse)(nil),    // 64: driftless.control.v1.GetDeadLettersResponse
-	(*DeadLetterDetail)(nil),          // 65: driftless.control.v1.DeadLetterDetail
-	(*DeadLetterSelection)(nil),       // 66: driftless.control.v1.DeadLetterSelection
-	(*ReplayDeadLettersRequest)(nil),  // 67: driftless.control.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil), // 68: driftless.control.v1.ReplayDeadLettersResponse
-	(*DropDeadLettersRequest)(nil),    // 69: driftless.control.v1.DropDeadLettersRequest
-	(*DropDeadLettersResponse)(nil),   // 70: driftless.control.v1.DropDeadLettersResponse
-	(*DeadLetterResult)(nil),          // 71: driftless.control.v1.DeadLetterResult
-	(*ListStatesRequest)(nil),         // 72: driftless.control.v1.ListStatesRequest
-	(*ListStatesResponse)(nil),        // 73: driftless.control.v1.ListStatesResponse
-	(*PastState)(nil),                 // 74: driftless.control.v1.PastState
-	(*DiffStatesRequest)(nil),         // 75: driftless.control.v1.DiffStatesRequest
-	(*DiffStatesResponse)(nil),        // 76: driftless.control.v1.DiffStatesResponse
-	(*ProductDiff)(nil),               // 77: driftless.control.v1.ProductDiff
-	(*StateChange)(nil),               // 78: driftless.control.v1.StateChange
-	(*RollbackRequest)(nil),           // 79: driftless.control.v1.RollbackRequest
-	(*RollbackResponse)(nil),          // 80: driftless.control.v1.RollbackResponse
-	(*ListProcessesRequest)(nil),      // 81: driftless.control.v1.ListProcessesRequest
-	(*ListProcessesResponse)(nil),     // 82: driftless.control.v1.ListProcessesResponse
-	(*ListRetriesRequest)(nil),        // 83: driftless.control.v1.ListRetriesRequest
-	(*ListRetriesResponse)(nil),       // 84: driftless.control.v1.ListRetriesResponse
-	(*ListActivityRequest)(nil),       // 85: driftless.control.v1.ListActivityRequest
-	(*ListActivityResponse)(nil),      // 86: driftless.control.v1.ListActivityResponse
-	(*ActivityEntry)(nil),             // 87: driftless.control.v1.ActivityEntry
-	(*TestNotificationRequest)(nil),   // 88: driftless.control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 89: driftless.control.v1.TestNotificationResponse
-	(*TestedTarget)(nil),              // 90: driftless.control.v1.TestedTarget
-	(*WhoAmIRequest)(nil),             // 91: driftless.control.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),            // 92: driftless.control.v1.WhoAmIResponse
-	(*ProductFilter)(nil),             // 93: driftless.control.v1.ProductFilter
-	(*SearchProductsRequest)(nil),     // 94: driftless.control.v1.SearchProductsRequest
-	(*SearchProductsResponse)(nil),    // 95: driftless.control.v1.SearchProductsResponse
-	(*ProductRow)(nil),                // 96: driftless.control.v1.ProductRow
-	(*CountProductsRequest)(nil),      // 97: driftless.control.v1.CountProductsRequest
-	(*CountProductsResponse)(nil),     // 98: driftless.control.v1.CountProductsResponse
-	(*Facet)(nil),                     // 99: driftless.control.v1.Facet
-	(*FacetValue)(nil),                // 100: driftless.control.v1.FacetValue
-	(*MatchingProducts)(nil),          // 101: driftless.control.v1.MatchingProducts
-	(*MatchedProducts)(nil),           // 102: driftless.control.v1.MatchedProducts
-	(*ProductFailure)(nil),            // 103: driftless.control.v1.ProductFailure
-	(*GroupDeadLettersRequest)(nil),   // 104: driftless.control.v1.GroupDeadLettersRequest
-	(*GroupDeadLettersResponse)(nil),  // 105: driftless.control.v1.GroupDeadLettersResponse
-	(*DeadLetterGroup)(nil),           // 106: driftless.control.v1.DeadLetterGroup
-	(*GetPriceChainRequest)(nil),      // 107: driftless.control.v1.GetPriceChainRequest
-	(*GetPriceChainResponse)(nil),     // 108: driftless.control.v1.GetPriceChainResponse
-	(*PriceChain)(nil),                // 109: driftless.control.v1.PriceChain
-	(*ChainedPrice)(nil),              // 110: driftless.control.v1.ChainedPrice
-	(*PriceOrigin)(nil),               // 111: driftless.control.v1.PriceOrigin
-	(*timestamppb.Timestamp)(nil),     // 112: google.protobuf.Timestamp
-	(*v1.CaptureReport)(nil),          // 113: driftless.mesh.v1.CaptureReport
-	(*durationpb.Duration)(nil),       // 114: google.protobuf.Duration
-	(*v1.ScanReport)(nil),             // 115: driftless.mesh.v1.ScanReport
-	(*v1.Guard)(nil),                  // 116: driftless.mesh.v1.Guard
-	(*v1.PollReport)(nil),             // 117: driftless.mesh.v1.PollReport
-	(*v1.Process)(nil),                // 118: driftless.mesh.v1.Process
-	(*v1.Difference)(nil),             // 119: driftless.mesh.v1.Difference
-	(*v11.Hold)(nil),                  // 120: driftless.catalog.v1.Hold
-	(*v1.PriceUsage)(nil),             // 121: driftless.mesh.v1.PriceUsage
-	(*v11.ProductChange)(nil),         // 122: driftless.catalog.v1.ProductChange
-	(*v11.Observed)(nil),              // 123: driftless.catalog.v1.Observed
-	(*v1.Adopt)(nil),                  // 124: driftless.mesh.v1.Adopt
-	(*AdoptionOrder)(nil),             // 125: driftless.control.v1.AdoptionOrder
-	(*v1.AppliedStep)(nil),            // 126: driftless.mesh.v1.AppliedStep
-	(*v1.DeadLetter)(nil),             // 127: driftless.mesh.v1.DeadLetter
-	(*v11.Product)(nil),               // 128: driftless.catalog.v1.Product
-	(*v1.Retry)(nil),                  // 129: driftless.mesh.v1.Retry
-	(*ExplainRequest)(nil),            // 130: driftless.control.v1.ExplainRequest
-	(*PlanAdoptionRequest)(nil),       // 131: driftless.control.v1.PlanAdoptionRequest
-	(*ApplyAdoptionRequest)(nil),      // 132: driftless.control.v1.ApplyAdoptionRequest
-	(*GetSettingsRequest)(nil),        // 133: driftless.control.v1.GetSettingsRequest
-	(*GetFindingsRequest)(nil),        // 134: driftless.control.v1.GetFindingsRequest
-	(*ExplainResponse)(nil),           // 135: driftless.control.v1.ExplainResponse
-	(*PlanAdoptionResponse)(nil),      // 136: driftless.control.v1.PlanAdoptionResponse
-	(*ApplyAdoptionResponse)(nil),     // 137: driftless.control.v1.ApplyAdoptionResponse
-	(*GetSettingsResponse)(nil),       // 138: driftless.control.v1.GetSettingsResponse
-	(*GetFindingsResponse)(nil),       // 139: driftless.control.v1.GetFindingsResponse
+	(*SeenChanges)(nil),               // 29: driftless.control.v1.SeenChanges
+	(*ApproveResponse)(nil),           // 30: driftless.control.v1.ApproveResponse
+	(*RejectRequest)(nil),             // 31: driftless.control.v1.RejectRequest
+	(*RejectResponse)(nil),            // 32: driftless.control.v1.RejectResponse
+	(*Rejection)(nil),                 // 33: driftless.control.v1.Rejection
+	(*ConsumerStatus)(nil),            // 34: driftless.control.v1.ConsumerStatus
+	(*PlanRequest)(nil),               // 35: driftless.control.v1.PlanRequest
+	(*PlanResponse)(nil),              // 36: driftless.control.v1.PlanResponse
+	(*ProductPlan)(nil),               // 37: driftless.control.v1.ProductPlan
+	(*PlannedChange)(nil),             // 38: driftless.control.v1.PlannedChange
+	(*Overlap)(nil),                   // 39: driftless.control.v1.Overlap
+	(*PlannedStep)(nil),               // 40: driftless.control.v1.PlannedStep
+	(*Parameter)(nil),                 // 41: driftless.control.v1.Parameter
+	(*ListProductsRequest)(nil),       // 42: driftless.control.v1.ListProductsRequest
+	(*ListProductsResponse)(nil),      // 43: driftless.control.v1.ListProductsResponse
+	(*ProductDetail)(nil),             // 44: driftless.control.v1.ProductDetail
+	(*AdoptProductsRequest)(nil),      // 45: driftless.control.v1.AdoptProductsRequest
+	(*AdoptProductsResponse)(nil),     // 46: driftless.control.v1.AdoptProductsResponse
+	(*ListAdoptionsRequest)(nil),      // 47: driftless.control.v1.ListAdoptionsRequest
+	(*ListAdoptionsResponse)(nil),     // 48: driftless.control.v1.ListAdoptionsResponse
+	(*Adoption)(nil),                  // 49: driftless.control.v1.Adoption
+	(*SyncProductsRequest)(nil),       // 50: driftless.control.v1.SyncProductsRequest
+	(*SyncProductsResponse)(nil),      // 51: driftless.control.v1.SyncProductsResponse
+	(*RereadRequest)(nil),             // 52: driftless.control.v1.RereadRequest
+	(*RereadResponse)(nil),            // 53: driftless.control.v1.RereadResponse
+	(*StartScanRequest)(nil),          // 54: driftless.control.v1.StartScanRequest
+	(*StartScanResponse)(nil),         // 55: driftless.control.v1.StartScanResponse
+	(*GetScanRequest)(nil),            // 56: driftless.control.v1.GetScanRequest
+	(*GetScanResponse)(nil),           // 57: driftless.control.v1.GetScanResponse
+	(*ListHistoryRequest)(nil),        // 58: driftless.control.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 59: driftless.control.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 60: driftless.control.v1.HistoryEntry
+	(*FieldChange)(nil),               // 61: driftless.control.v1.FieldChange
+	(*ListDeadLettersRequest)(nil),    // 62: driftless.control.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 63: driftless.control.v1.ListDeadLettersResponse
+	(*GetDeadLettersRequest)(nil),     // 64: driftless.control.v1.GetDeadLettersRequest
+	(*GetDeadLettersResponse)(nil),    // 65: driftless.control.v1.GetDeadLettersResponse
+	(*DeadLetterDetail)(nil),          // 66: driftless.control.v1.DeadLetterDetail
+	(*DeadLetterSelection)(nil),       // 67: driftless.control.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 68: driftless.control.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 69: driftless.control.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 70: driftless.control.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 71: driftless.control.v1.DropDeadLettersResponse
+	(*DeadLetterResult)(nil),          // 72: driftless.control.v1.DeadLetterResult
+	(*ListStatesRequest)(nil),         // 73: driftless.control.v1.ListStatesRequest
+	(*ListStatesResponse)(nil),        // 74: driftless.control.v1.ListStatesResponse
+	(*PastState)(nil),                 // 75: driftless.control.v1.PastState
+	(*DiffStatesRequest)(nil),         // 76: driftless.control.v1.DiffStatesRequest
+	(*DiffStatesResponse)(nil),        // 77: driftless.control.v1.DiffStatesResponse
+	(*ProductDiff)(nil),               // 78: driftless.control.v1.ProductDiff
+	(*StateChange)(nil),               // 79: driftless.control.v1.StateChange
+	(*RollbackRequest)(nil),           // 80: driftless.control.v1.RollbackRequest
+	(*RollbackResponse)(nil),          // 81: driftless.control.v1.RollbackResponse
+	(*ListProcessesRequest)(nil),      // 82: driftless.control.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),     // 83: driftless.control.v1.ListProcessesResponse
+	(*ListRetriesRequest)(nil),        // 84: driftless.control.v1.ListRetriesRequest
+	(*ListRetriesResponse)(nil),       // 85: driftless.control.v1.ListRetriesResponse
+	(*ListActivityRequest)(nil),       // 86: driftless.control.v1.ListActivityRequest
+	(*ListActivityResponse)(nil),      // 87: driftless.control.v1.ListActivityResponse
+	(*ActivityEntry)(nil),             // 88: driftless.control.v1.ActivityEntry
+	(*TestNotificationRequest)(nil),   // 89: driftless.control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 90: driftless.control.v1.TestNotificationResponse
+	(*TestedTarget)(nil),              // 91: driftless.control.v1.TestedTarget
+	(*WhoAmIRequest)(nil),             // 92: driftless.control.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 93: driftless.control.v1.WhoAmIResponse
+	(*ProductFilter)(nil),             // 94: driftless.control.v1.ProductFilter
+	(*SearchProductsRequest)(nil),     // 95: driftless.control.v1.SearchProductsRequest
+	(*SearchProductsResponse)(nil),    // 96: driftless.control.v1.SearchProductsResponse
+	(*ProductRow)(nil),                // 97: driftless.control.v1.ProductRow
+	(*CountProductsRequest)(nil),      // 98: driftless.control.v1.CountProductsRequest
+	(*CountProductsResponse)(nil),     // 99: driftless.control.v1.CountProductsResponse
+	(*Facet)(nil),                     // 100: driftless.control.v1.Facet
+	(*FacetValue)(nil),                // 101: driftless.control.v1.FacetValue
+	(*MatchingProducts)(nil),          // 102: driftless.control.v1.MatchingProducts
+	(*MatchedProducts)(nil),           // 103: driftless.control.v1.MatchedProducts
+	(*ProductFailure)(nil),            // 104: driftless.control.v1.ProductFailure
+	(*GroupDeadLettersRequest)(nil),   // 105: driftless.control.v1.GroupDeadLettersRequest
+	(*GroupDeadLettersResponse)(nil),  // 106: driftless.control.v1.GroupDeadLettersResponse
+	(*DeadLetterGroup)(nil),           // 107: driftless.control.v1.DeadLetterGroup
+	(*GetPriceChainRequest)(nil),      // 108: driftless.control.v1.GetPriceChainRequest
+	(*GetPriceChainResponse)(nil),     // 109: driftless.control.v1.GetPriceChainResponse
+	(*PriceChain)(nil),                // 110: driftless.control.v1.PriceChain
+	(*ChainedPrice)(nil),              // 111: driftless.control.v1.ChainedPrice
+	(*PriceOrigin)(nil),               // 112: driftless.control.v1.PriceOrigin
+	nil,                               // 113: driftless.control.v1.SeenChanges.VersionsEntry
+	(*timestamppb.Timestamp)(nil),     // 114: google.protobuf.Timestamp
+	(*v1.CaptureReport)(nil),          // 115: driftless.mesh.v1.CaptureReport
+	(*durationpb.Duration)(nil),       // 116: google.protobuf.Duration
+	(*v1.ScanReport)(nil),             // 117: driftless.mesh.v1.ScanReport
+	(*v1.Guard)(nil),                  // 118: driftless.mesh.v1.Guard
+	(*v1.PollReport)(nil),             // 119: driftless.mesh.v1.PollReport
+	(*v1.Process)(nil),                // 120: driftless.mesh.v1.Process
+	(*v1.Difference)(nil),             // 121: driftless.mesh.v1.Difference
+	(*v11.Hold)(nil),                  // 122: driftless.catalog.v1.Hold
+	(*v1.PriceUsage)(nil),             // 123: driftless.mesh.v1.PriceUsage
+	(*v11.ProductChange)(nil),         // 124: driftless.catalog.v1.ProductChange
+	(*v11.Observed)(nil),              // 125: driftless.catalog.v1.Observed
+	(*v1.Adopt)(nil),                  // 126: driftless.mesh.v1.Adopt
+	(*AdoptionOrder)(nil),             // 127: driftless.control.v1.AdoptionOrder
+	(*v1.AppliedStep)(nil),            // 128: driftless.mesh.v1.AppliedStep
+	(*v1.DeadLetter)(nil),             // 129: driftless.mesh.v1.DeadLetter
+	(*v11.Product)(nil),               // 130: driftless.catalog.v1.Product
+	(*v1.Retry)(nil),                  // 131: driftless.mesh.v1.Retry
+	(*ExplainRequest)(nil),            // 132: driftless.control.v1.ExplainRequest
+	(*PlanAdoptionRequest)(nil),       // 133: driftless.control.v1.PlanAdoptionRequest
+	(*ApplyAdoptionRequest)(nil),      // 134: driftless.control.v1.ApplyAdoptionRequest
+	(*GetSettingsRequest)(nil),        // 135: driftless.control.v1.GetSettingsRequest
+	(*GetFindingsRequest)(nil),        // 136: driftless.control.v1.GetFindingsRequest
+	(*ExplainResponse)(nil),           // 137: driftless.control.v1.ExplainResponse
+	(*PlanAdoptionResponse)(nil),      // 138: driftless.control.v1.PlanAdoptionResponse
+	(*ApplyAdoptionResponse)(nil),     // 139: driftless.control.v1.ApplyAdoptionResponse
+	(*GetSettingsResponse)(nil),       // 140: driftless.control.v1.GetSettingsResponse
+	(*GetFindingsResponse)(nil),       // 141: driftless.control.v1.GetFindingsResponse
 }
 var file_driftless_control_v1_control_proto_depIdxs = []int32{
-	112, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
-	112, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
-	112, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
-	113, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
-	112, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
-	114, // 5: driftless.control.v1.GetStatusRequest.max_age:type_name -> google.protobuf.Duration
-	33,  // 6: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
-	115, // 7: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
-	116, // 8: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
+	114, // 0: driftless.control.v1.Equality.as_of:type_name -> google.protobuf.Timestamp
+	114, // 1: driftless.control.v1.Equality.tables_compared_at:type_name -> google.protobuf.Timestamp
+	114, // 2: driftless.control.v1.Equality.stripe_as_of:type_name -> google.protobuf.Timestamp
+	115, // 3: driftless.control.v1.Equality.capture:type_name -> driftless.mesh.v1.CaptureReport
+	114, // 4: driftless.control.v1.Equality.at:type_name -> google.protobuf.Timestamp
+	116, // 5: driftless.control.v1.GetStatusRequest.max_age:type_name -> google.protobuf.Duration
+	34,  // 6: driftless.control.v1.GetStatusResponse.consumers:type_name -> driftless.control.v1.ConsumerStatus
+	117, // 7: driftless.control.v1.GetStatusResponse.last_scan:type_name -> driftless.mesh.v1.ScanReport
+	118, // 8: driftless.control.v1.GetStatusResponse.guard:type_name -> driftless.mesh.v1.Guard
 	15,  // 9: driftless.control.v1.GetStatusResponse.drift:type_name -> driftless.control.v1.DriftCount
-	117, // 10: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
+	119, // 10: driftless.control.v1.GetStatusResponse.last_poll:type_name -> driftless.mesh.v1.PollReport
 	23,  // 11: driftless.control.v1.GetStatusResponse.paused:type_name -> driftless.control.v1.PausedService
 	4,   // 12: driftless.control.v1.GetStatusResponse.equality:type_name -> driftless.control.v1.Equality
 	14,  // 13: driftless.control.v1.GetStatusResponse.reads_for:type_name -> driftless.control.v1.ReadPurpose
@@ -9517,231 +9662,234 @@ var file_driftless_control_v1_control_proto_depIdxs = []int32{
 	11,  // 16: driftless.control.v1.GetStatusResponse.flow:type_name -> driftless.control.v1.FlowStatus
 	12,  // 17: driftless.control.v1.GetStatusResponse.problems:type_name -> driftless.control.v1.Notice
 	12,  // 18: driftless.control.v1.GetStatusResponse.notes:type_name -> driftless.control.v1.Notice
-	112, // 19: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
+	114, // 19: driftless.control.v1.GetStatusResponse.oldest_difference_at:type_name -> google.protobuf.Timestamp
 	7,   // 20: driftless.control.v1.GetStatusResponse.stripe_rate:type_name -> driftless.control.v1.StripeRate
 	8,   // 21: driftless.control.v1.GetStatusResponse.read_allowance:type_name -> driftless.control.v1.ReadAllowance
-	112, // 22: driftless.control.v1.StripeRate.as_of:type_name -> google.protobuf.Timestamp
-	112, // 23: driftless.control.v1.ReadAllowance.stops_on:type_name -> google.protobuf.Timestamp
-	112, // 24: driftless.control.v1.ReadAllowance.stops_earliest:type_name -> google.protobuf.Timestamp
-	112, // 25: driftless.control.v1.ReadAllowance.stops_latest:type_name -> google.protobuf.Timestamp
+	114, // 22: driftless.control.v1.StripeRate.as_of:type_name -> google.protobuf.Timestamp
+	114, // 23: driftless.control.v1.ReadAllowance.stops_on:type_name -> google.protobuf.Timestamp
+	114, // 24: driftless.control.v1.ReadAllowance.stops_earliest:type_name -> google.protobuf.Timestamp
+	114, // 25: driftless.control.v1.ReadAllowance.stops_latest:type_name -> google.protobuf.Timestamp
 	10,  // 26: driftless.control.v1.ServiceStatus.processes:type_name -> driftless.control.v1.ProcessStatus
-	118, // 27: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
-	112, // 28: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
-	114, // 29: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
-	112, // 30: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
-	112, // 31: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
-	119, // 32: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
-	112, // 33: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
-	112, // 34: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
+	120, // 27: driftless.control.v1.ProcessStatus.process:type_name -> driftless.mesh.v1.Process
+	114, // 28: driftless.control.v1.FlowStatus.oldest_at:type_name -> google.protobuf.Timestamp
+	116, // 29: driftless.control.v1.FlowStatus.left:type_name -> google.protobuf.Duration
+	114, // 30: driftless.control.v1.FlowStatus.next_at:type_name -> google.protobuf.Timestamp
+	114, // 31: driftless.control.v1.HeldCount.since:type_name -> google.protobuf.Timestamp
+	121, // 32: driftless.control.v1.Drift.difference:type_name -> driftless.mesh.v1.Difference
+	114, // 33: driftless.control.v1.Drift.since:type_name -> google.protobuf.Timestamp
+	114, // 34: driftless.control.v1.Drift.settled_at:type_name -> google.protobuf.Timestamp
 	16,  // 35: driftless.control.v1.ListDriftResponse.drift:type_name -> driftless.control.v1.Drift
 	4,   // 36: driftless.control.v1.ListDriftResponse.equality:type_name -> driftless.control.v1.Equality
-	101, // 37: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	102, // 37: driftless.control.v1.IgnoreDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
 	16,  // 38: driftless.control.v1.IgnoreDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	102, // 39: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	103, // 39: driftless.control.v1.IgnoreDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
 	1,   // 40: driftless.control.v1.ResolveDriftRequest.keep:type_name -> driftless.control.v1.Keep
-	101, // 41: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	102, // 41: driftless.control.v1.ResolveDriftRequest.matching:type_name -> driftless.control.v1.MatchingProducts
 	16,  // 42: driftless.control.v1.ResolveDriftResponse.drift:type_name -> driftless.control.v1.Drift
-	102, // 43: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	112, // 44: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
-	112, // 45: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
-	114, // 46: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
+	103, // 43: driftless.control.v1.ResolveDriftResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	114, // 44: driftless.control.v1.PausedService.since:type_name -> google.protobuf.Timestamp
+	114, // 45: driftless.control.v1.PausedService.until:type_name -> google.protobuf.Timestamp
+	116, // 46: driftless.control.v1.PauseRequest.duration:type_name -> google.protobuf.Duration
 	23,  // 47: driftless.control.v1.PauseResponse.paused:type_name -> driftless.control.v1.PausedService
-	114, // 48: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
-	101, // 49: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	112, // 50: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
-	102, // 51: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	101, // 52: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	32,  // 53: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
-	102, // 54: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	119, // 55: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
-	36,  // 56: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
-	23,  // 57: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
-	4,   // 58: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
-	38,  // 59: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
-	0,   // 60: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
-	39,  // 61: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
-	112, // 62: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
-	119, // 63: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
-	37,  // 64: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
-	112, // 65: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
-	16,  // 66: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
-	120, // 67: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
-	119, // 68: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
-	112, // 69: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
-	121, // 70: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
-	112, // 71: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
-	40,  // 72: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
-	0,   // 73: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
-	43,  // 74: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
-	0,   // 75: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
-	122, // 76: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
-	123, // 77: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
-	124, // 78: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
-	125, // 79: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
-	48,  // 80: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
-	101, // 81: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
-	102, // 82: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	115, // 83: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
-	59,  // 84: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
-	112, // 85: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	60,  // 86: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
-	119, // 87: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
-	126, // 88: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
-	112, // 89: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
-	112, // 90: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
-	127, // 91: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
-	65,  // 92: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
-	127, // 93: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
-	122, // 94: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
-	39,  // 95: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
-	101, // 96: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
-	66,  // 97: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	71,  // 98: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	102, // 99: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	66,  // 100: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
-	71,  // 101: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
-	102, // 102: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
-	112, // 103: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
-	2,   // 104: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
-	74,  // 105: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
-	112, // 106: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 107: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	112, // 108: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
-	112, // 109: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
-	122, // 110: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
-	123, // 111: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
-	112, // 112: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
-	112, // 113: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
-	2,   // 114: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
-	77,  // 115: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
-	112, // 116: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
-	4,   // 117: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
-	78,  // 118: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
-	112, // 119: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
-	60,  // 120: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
-	112, // 121: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
-	112, // 122: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
-	112, // 123: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
-	78,  // 124: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
-	128, // 125: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
-	36,  // 126: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
-	9,   // 127: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
-	112, // 128: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
-	129, // 129: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
-	112, // 130: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
-	114, // 131: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
-	87,  // 132: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
-	59,  // 133: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
-	90,  // 134: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
-	112, // 135: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,   // 136: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
-	93,  // 137: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	3,   // 138: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
-	96,  // 139: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
-	112, // 140: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	0,   // 141: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
-	112, // 142: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
-	112, // 143: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
-	93,  // 144: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
-	99,  // 145: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
-	112, // 146: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
-	100, // 147: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
-	93,  // 148: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
-	112, // 149: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
-	103, // 150: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
-	106, // 151: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
-	112, // 152: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
-	112, // 153: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
-	127, // 154: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
-	109, // 155: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
-	112, // 156: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
-	110, // 157: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
-	112, // 158: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
-	112, // 159: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
-	112, // 160: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
-	111, // 161: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
-	112, // 162: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
-	5,   // 163: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
-	34,  // 164: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
-	49,  // 165: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
-	41,  // 166: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
-	44,  // 167: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
-	46,  // 168: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
-	28,  // 169: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
-	30,  // 170: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
-	24,  // 171: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
-	26,  // 172: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
-	51,  // 173: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
-	53,  // 174: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
-	55,  // 175: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
-	130, // 176: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
-	57,  // 177: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
-	72,  // 178: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
-	75,  // 179: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
-	79,  // 180: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
-	17,  // 181: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
-	19,  // 182: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
-	21,  // 183: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
-	61,  // 184: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
-	63,  // 185: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
-	67,  // 186: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
-	69,  // 187: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
-	81,  // 188: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
-	83,  // 189: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
-	85,  // 190: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
-	88,  // 191: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
-	91,  // 192: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
-	94,  // 193: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
-	97,  // 194: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
-	104, // 195: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
-	107, // 196: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
-	131, // 197: driftless.control.v1.ControlService.PlanAdoption:input_type -> driftless.control.v1.PlanAdoptionRequest
-	132, // 198: driftless.control.v1.ControlService.ApplyAdoption:input_type -> driftless.control.v1.ApplyAdoptionRequest
-	133, // 199: driftless.control.v1.ControlService.GetSettings:input_type -> driftless.control.v1.GetSettingsRequest
-	134, // 200: driftless.control.v1.ControlService.GetFindings:input_type -> driftless.control.v1.GetFindingsRequest
-	6,   // 201: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
-	35,  // 202: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
-	50,  // 203: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
-	42,  // 204: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
-	45,  // 205: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
-	47,  // 206: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
-	29,  // 207: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
-	31,  // 208: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
-	25,  // 209: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
-	27,  // 210: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
-	52,  // 211: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
-	54,  // 212: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
-	56,  // 213: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
-	135, // 214: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
-	58,  // 215: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
-	73,  // 216: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
-	76,  // 217: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
-	80,  // 218: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
-	18,  // 219: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
-	20,  // 220: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
-	22,  // 221: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
-	62,  // 222: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
-	64,  // 223: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
-	68,  // 224: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
-	70,  // 225: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
-	82,  // 226: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
-	84,  // 227: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
-	86,  // 228: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
-	89,  // 229: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
-	92,  // 230: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
-	95,  // 231: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
-	98,  // 232: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
-	105, // 233: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
-	108, // 234: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
-	136, // 235: driftless.control.v1.ControlService.PlanAdoption:output_type -> driftless.control.v1.PlanAdoptionResponse
-	137, // 236: driftless.control.v1.ControlService.ApplyAdoption:output_type -> driftless.control.v1.ApplyAdoptionResponse
-	138, // 237: driftless.control.v1.ControlService.GetSettings:output_type -> driftless.control.v1.GetSettingsResponse
-	139, // 238: driftless.control.v1.ControlService.GetFindings:output_type -> driftless.control.v1.GetFindingsResponse
-	201, // [201:239] is the sub-list for method output_type
-	163, // [163:201] is the sub-list for method input_type
-	163, // [163:163] is the sub-list for extension type_name
-	163, // [163:163] is the sub-list for extension extendee
-	0,   // [0:163] is the sub-list for field type_name
+	116, // 48: driftless.control.v1.ApproveRequest.duration:type_name -> google.protobuf.Duration
+	102, // 49: driftless.control.v1.ApproveRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	29,  // 50: driftless.control.v1.ApproveRequest.seen:type_name -> driftless.control.v1.SeenChanges
+	113, // 51: driftless.control.v1.SeenChanges.versions:type_name -> driftless.control.v1.SeenChanges.VersionsEntry
+	114, // 52: driftless.control.v1.ApproveResponse.until:type_name -> google.protobuf.Timestamp
+	103, // 53: driftless.control.v1.ApproveResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	102, // 54: driftless.control.v1.RejectRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	29,  // 55: driftless.control.v1.RejectRequest.seen:type_name -> driftless.control.v1.SeenChanges
+	33,  // 56: driftless.control.v1.RejectResponse.rejections:type_name -> driftless.control.v1.Rejection
+	103, // 57: driftless.control.v1.RejectResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	121, // 58: driftless.control.v1.Rejection.differences:type_name -> driftless.mesh.v1.Difference
+	37,  // 59: driftless.control.v1.PlanResponse.products:type_name -> driftless.control.v1.ProductPlan
+	23,  // 60: driftless.control.v1.PlanResponse.paused:type_name -> driftless.control.v1.PausedService
+	4,   // 61: driftless.control.v1.PlanResponse.equality:type_name -> driftless.control.v1.Equality
+	39,  // 62: driftless.control.v1.PlanResponse.overlaps:type_name -> driftless.control.v1.Overlap
+	0,   // 63: driftless.control.v1.ProductPlan.state:type_name -> driftless.control.v1.ProductState
+	40,  // 64: driftless.control.v1.ProductPlan.steps:type_name -> driftless.control.v1.PlannedStep
+	114, // 65: driftless.control.v1.ProductPlan.differs_since:type_name -> google.protobuf.Timestamp
+	121, // 66: driftless.control.v1.ProductPlan.write_backs:type_name -> driftless.mesh.v1.Difference
+	38,  // 67: driftless.control.v1.ProductPlan.changes:type_name -> driftless.control.v1.PlannedChange
+	114, // 68: driftless.control.v1.ProductPlan.next_attempt_at:type_name -> google.protobuf.Timestamp
+	16,  // 69: driftless.control.v1.ProductPlan.drift:type_name -> driftless.control.v1.Drift
+	122, // 70: driftless.control.v1.ProductPlan.hold:type_name -> driftless.catalog.v1.Hold
+	121, // 71: driftless.control.v1.PlannedChange.differences:type_name -> driftless.mesh.v1.Difference
+	114, // 72: driftless.control.v1.PlannedChange.keep_until:type_name -> google.protobuf.Timestamp
+	123, // 73: driftless.control.v1.PlannedChange.usage:type_name -> driftless.mesh.v1.PriceUsage
+	114, // 74: driftless.control.v1.Overlap.until:type_name -> google.protobuf.Timestamp
+	41,  // 75: driftless.control.v1.PlannedStep.parameters:type_name -> driftless.control.v1.Parameter
+	0,   // 76: driftless.control.v1.ListProductsRequest.states:type_name -> driftless.control.v1.ProductState
+	44,  // 77: driftless.control.v1.ListProductsResponse.products:type_name -> driftless.control.v1.ProductDetail
+	0,   // 78: driftless.control.v1.ProductDetail.state:type_name -> driftless.control.v1.ProductState
+	124, // 79: driftless.control.v1.ProductDetail.desired:type_name -> driftless.catalog.v1.ProductChange
+	125, // 80: driftless.control.v1.ProductDetail.observed:type_name -> driftless.catalog.v1.Observed
+	126, // 81: driftless.control.v1.AdoptProductsRequest.adoptions:type_name -> driftless.mesh.v1.Adopt
+	127, // 82: driftless.control.v1.AdoptProductsResponse.orders:type_name -> driftless.control.v1.AdoptionOrder
+	49,  // 83: driftless.control.v1.ListAdoptionsResponse.adoptions:type_name -> driftless.control.v1.Adoption
+	102, // 84: driftless.control.v1.SyncProductsRequest.matching:type_name -> driftless.control.v1.MatchingProducts
+	103, // 85: driftless.control.v1.SyncProductsResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	117, // 86: driftless.control.v1.GetScanResponse.scan:type_name -> driftless.mesh.v1.ScanReport
+	60,  // 87: driftless.control.v1.ListHistoryResponse.entries:type_name -> driftless.control.v1.HistoryEntry
+	114, // 88: driftless.control.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	61,  // 89: driftless.control.v1.HistoryEntry.changes:type_name -> driftless.control.v1.FieldChange
+	121, // 90: driftless.control.v1.HistoryEntry.differences:type_name -> driftless.mesh.v1.Difference
+	128, // 91: driftless.control.v1.HistoryEntry.steps:type_name -> driftless.mesh.v1.AppliedStep
+	114, // 92: driftless.control.v1.HistoryEntry.next_attempt_at:type_name -> google.protobuf.Timestamp
+	114, // 93: driftless.control.v1.HistoryEntry.captured_at:type_name -> google.protobuf.Timestamp
+	129, // 94: driftless.control.v1.ListDeadLettersResponse.dead_letters:type_name -> driftless.mesh.v1.DeadLetter
+	66,  // 95: driftless.control.v1.GetDeadLettersResponse.dead_letters:type_name -> driftless.control.v1.DeadLetterDetail
+	129, // 96: driftless.control.v1.DeadLetterDetail.dead_letter:type_name -> driftless.mesh.v1.DeadLetter
+	124, // 97: driftless.control.v1.DeadLetterDetail.wanted:type_name -> driftless.catalog.v1.ProductChange
+	40,  // 98: driftless.control.v1.DeadLetterDetail.steps:type_name -> driftless.control.v1.PlannedStep
+	102, // 99: driftless.control.v1.DeadLetterSelection.matching:type_name -> driftless.control.v1.MatchingProducts
+	67,  // 100: driftless.control.v1.ReplayDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	72,  // 101: driftless.control.v1.ReplayDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	103, // 102: driftless.control.v1.ReplayDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	67,  // 103: driftless.control.v1.DropDeadLettersRequest.selection:type_name -> driftless.control.v1.DeadLetterSelection
+	72,  // 104: driftless.control.v1.DropDeadLettersResponse.results:type_name -> driftless.control.v1.DeadLetterResult
+	103, // 105: driftless.control.v1.DropDeadLettersResponse.matched:type_name -> driftless.control.v1.MatchedProducts
+	114, // 106: driftless.control.v1.ListStatesRequest.at:type_name -> google.protobuf.Timestamp
+	2,   // 107: driftless.control.v1.ListStatesRequest.side:type_name -> driftless.control.v1.Side
+	75,  // 108: driftless.control.v1.ListStatesResponse.states:type_name -> driftless.control.v1.PastState
+	114, // 109: driftless.control.v1.ListStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 110: driftless.control.v1.ListStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	114, // 111: driftless.control.v1.PastState.since:type_name -> google.protobuf.Timestamp
+	114, // 112: driftless.control.v1.PastState.until:type_name -> google.protobuf.Timestamp
+	124, // 113: driftless.control.v1.PastState.catalog:type_name -> driftless.catalog.v1.ProductChange
+	125, // 114: driftless.control.v1.PastState.stripe:type_name -> driftless.catalog.v1.Observed
+	114, // 115: driftless.control.v1.DiffStatesRequest.from:type_name -> google.protobuf.Timestamp
+	114, // 116: driftless.control.v1.DiffStatesRequest.to:type_name -> google.protobuf.Timestamp
+	2,   // 117: driftless.control.v1.DiffStatesRequest.side:type_name -> driftless.control.v1.Side
+	78,  // 118: driftless.control.v1.DiffStatesResponse.products:type_name -> driftless.control.v1.ProductDiff
+	114, // 119: driftless.control.v1.DiffStatesResponse.known_from:type_name -> google.protobuf.Timestamp
+	4,   // 120: driftless.control.v1.DiffStatesResponse.equality:type_name -> driftless.control.v1.Equality
+	79,  // 121: driftless.control.v1.ProductDiff.changes:type_name -> driftless.control.v1.StateChange
+	114, // 122: driftless.control.v1.ProductDiff.since:type_name -> google.protobuf.Timestamp
+	61,  // 123: driftless.control.v1.StateChange.fields:type_name -> driftless.control.v1.FieldChange
+	114, // 124: driftless.control.v1.RollbackRequest.at:type_name -> google.protobuf.Timestamp
+	114, // 125: driftless.control.v1.RollbackResponse.since:type_name -> google.protobuf.Timestamp
+	114, // 126: driftless.control.v1.RollbackResponse.until:type_name -> google.protobuf.Timestamp
+	79,  // 127: driftless.control.v1.RollbackResponse.changes:type_name -> driftless.control.v1.StateChange
+	130, // 128: driftless.control.v1.RollbackResponse.product:type_name -> driftless.catalog.v1.Product
+	37,  // 129: driftless.control.v1.RollbackResponse.plan:type_name -> driftless.control.v1.ProductPlan
+	9,   // 130: driftless.control.v1.ListProcessesResponse.services:type_name -> driftless.control.v1.ServiceStatus
+	114, // 131: driftless.control.v1.ListProcessesResponse.at:type_name -> google.protobuf.Timestamp
+	131, // 132: driftless.control.v1.ListRetriesResponse.retries:type_name -> driftless.mesh.v1.Retry
+	114, // 133: driftless.control.v1.ListRetriesResponse.at:type_name -> google.protobuf.Timestamp
+	116, // 134: driftless.control.v1.ListActivityRequest.wait:type_name -> google.protobuf.Duration
+	88,  // 135: driftless.control.v1.ListActivityResponse.entries:type_name -> driftless.control.v1.ActivityEntry
+	60,  // 136: driftless.control.v1.ActivityEntry.entry:type_name -> driftless.control.v1.HistoryEntry
+	91,  // 137: driftless.control.v1.TestNotificationResponse.targets:type_name -> driftless.control.v1.TestedTarget
+	114, // 138: driftless.control.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,   // 139: driftless.control.v1.ProductFilter.states:type_name -> driftless.control.v1.ProductState
+	94,  // 140: driftless.control.v1.SearchProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	3,   // 141: driftless.control.v1.SearchProductsRequest.sort:type_name -> driftless.control.v1.ProductSort
+	97,  // 142: driftless.control.v1.SearchProductsResponse.products:type_name -> driftless.control.v1.ProductRow
+	114, // 143: driftless.control.v1.SearchProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	0,   // 144: driftless.control.v1.ProductRow.state:type_name -> driftless.control.v1.ProductState
+	114, // 145: driftless.control.v1.ProductRow.differs_since:type_name -> google.protobuf.Timestamp
+	114, // 146: driftless.control.v1.ProductRow.changed_at:type_name -> google.protobuf.Timestamp
+	94,  // 147: driftless.control.v1.CountProductsRequest.filter:type_name -> driftless.control.v1.ProductFilter
+	100, // 148: driftless.control.v1.CountProductsResponse.facets:type_name -> driftless.control.v1.Facet
+	114, // 149: driftless.control.v1.CountProductsResponse.counted_at:type_name -> google.protobuf.Timestamp
+	101, // 150: driftless.control.v1.Facet.values:type_name -> driftless.control.v1.FacetValue
+	94,  // 151: driftless.control.v1.MatchingProducts.filter:type_name -> driftless.control.v1.ProductFilter
+	114, // 152: driftless.control.v1.MatchedProducts.counted_at:type_name -> google.protobuf.Timestamp
+	104, // 153: driftless.control.v1.MatchedProducts.failures:type_name -> driftless.control.v1.ProductFailure
+	107, // 154: driftless.control.v1.GroupDeadLettersResponse.groups:type_name -> driftless.control.v1.DeadLetterGroup
+	114, // 155: driftless.control.v1.DeadLetterGroup.oldest_at:type_name -> google.protobuf.Timestamp
+	114, // 156: driftless.control.v1.DeadLetterGroup.latest_at:type_name -> google.protobuf.Timestamp
+	129, // 157: driftless.control.v1.DeadLetterGroup.example:type_name -> driftless.mesh.v1.DeadLetter
+	110, // 158: driftless.control.v1.GetPriceChainResponse.chains:type_name -> driftless.control.v1.PriceChain
+	114, // 159: driftless.control.v1.GetPriceChainResponse.known_from:type_name -> google.protobuf.Timestamp
+	111, // 160: driftless.control.v1.PriceChain.prices:type_name -> driftless.control.v1.ChainedPrice
+	114, // 161: driftless.control.v1.ChainedPrice.created_at:type_name -> google.protobuf.Timestamp
+	114, // 162: driftless.control.v1.ChainedPrice.replaced_at:type_name -> google.protobuf.Timestamp
+	114, // 163: driftless.control.v1.ChainedPrice.keep_until:type_name -> google.protobuf.Timestamp
+	112, // 164: driftless.control.v1.ChainedPrice.origin:type_name -> driftless.control.v1.PriceOrigin
+	114, // 165: driftless.control.v1.PriceOrigin.at:type_name -> google.protobuf.Timestamp
+	5,   // 166: driftless.control.v1.ControlService.GetStatus:input_type -> driftless.control.v1.GetStatusRequest
+	35,  // 167: driftless.control.v1.ControlService.Plan:input_type -> driftless.control.v1.PlanRequest
+	50,  // 168: driftless.control.v1.ControlService.SyncProducts:input_type -> driftless.control.v1.SyncProductsRequest
+	42,  // 169: driftless.control.v1.ControlService.ListProducts:input_type -> driftless.control.v1.ListProductsRequest
+	45,  // 170: driftless.control.v1.ControlService.AdoptProducts:input_type -> driftless.control.v1.AdoptProductsRequest
+	47,  // 171: driftless.control.v1.ControlService.ListAdoptions:input_type -> driftless.control.v1.ListAdoptionsRequest
+	28,  // 172: driftless.control.v1.ControlService.Approve:input_type -> driftless.control.v1.ApproveRequest
+	31,  // 173: driftless.control.v1.ControlService.Reject:input_type -> driftless.control.v1.RejectRequest
+	24,  // 174: driftless.control.v1.ControlService.Pause:input_type -> driftless.control.v1.PauseRequest
+	26,  // 175: driftless.control.v1.ControlService.Resume:input_type -> driftless.control.v1.ResumeRequest
+	52,  // 176: driftless.control.v1.ControlService.Reread:input_type -> driftless.control.v1.RereadRequest
+	54,  // 177: driftless.control.v1.ControlService.StartScan:input_type -> driftless.control.v1.StartScanRequest
+	56,  // 178: driftless.control.v1.ControlService.GetScan:input_type -> driftless.control.v1.GetScanRequest
+	132, // 179: driftless.control.v1.ControlService.Explain:input_type -> driftless.control.v1.ExplainRequest
+	58,  // 180: driftless.control.v1.ControlService.ListHistory:input_type -> driftless.control.v1.ListHistoryRequest
+	73,  // 181: driftless.control.v1.ControlService.ListStates:input_type -> driftless.control.v1.ListStatesRequest
+	76,  // 182: driftless.control.v1.ControlService.DiffStates:input_type -> driftless.control.v1.DiffStatesRequest
+	80,  // 183: driftless.control.v1.ControlService.Rollback:input_type -> driftless.control.v1.RollbackRequest
+	17,  // 184: driftless.control.v1.ControlService.ListDrift:input_type -> driftless.control.v1.ListDriftRequest
+	19,  // 185: driftless.control.v1.ControlService.IgnoreDrift:input_type -> driftless.control.v1.IgnoreDriftRequest
+	21,  // 186: driftless.control.v1.ControlService.ResolveDrift:input_type -> driftless.control.v1.ResolveDriftRequest
+	62,  // 187: driftless.control.v1.ControlService.ListDeadLetters:input_type -> driftless.control.v1.ListDeadLettersRequest
+	64,  // 188: driftless.control.v1.ControlService.GetDeadLetters:input_type -> driftless.control.v1.GetDeadLettersRequest
+	68,  // 189: driftless.control.v1.ControlService.ReplayDeadLetters:input_type -> driftless.control.v1.ReplayDeadLettersRequest
+	70,  // 190: driftless.control.v1.ControlService.DropDeadLetters:input_type -> driftless.control.v1.DropDeadLettersRequest
+	82,  // 191: driftless.control.v1.ControlService.ListProcesses:input_type -> driftless.control.v1.ListProcessesRequest
+	84,  // 192: driftless.control.v1.ControlService.ListRetries:input_type -> driftless.control.v1.ListRetriesRequest
+	86,  // 193: driftless.control.v1.ControlService.ListActivity:input_type -> driftless.control.v1.ListActivityRequest
+	89,  // 194: driftless.control.v1.ControlService.TestNotification:input_type -> driftless.control.v1.TestNotificationRequest
+	92,  // 195: driftless.control.v1.ControlService.WhoAmI:input_type -> driftless.control.v1.WhoAmIRequest
+	95,  // 196: driftless.control.v1.ControlService.SearchProducts:input_type -> driftless.control.v1.SearchProductsRequest
+	98,  // 197: driftless.control.v1.ControlService.CountProducts:input_type -> driftless.control.v1.CountProductsRequest
+	105, // 198: driftless.control.v1.ControlService.GroupDeadLetters:input_type -> driftless.control.v1.GroupDeadLettersRequest
+	108, // 199: driftless.control.v1.ControlService.GetPriceChain:input_type -> driftless.control.v1.GetPriceChainRequest
+	133, // 200: driftless.control.v1.ControlService.PlanAdoption:input_type -> driftless.control.v1.PlanAdoptionRequest
+	134, // 201: driftless.control.v1.ControlService.ApplyAdoption:input_type -> driftless.control.v1.ApplyAdoptionRequest
+	135, // 202: driftless.control.v1.ControlService.GetSettings:input_type -> driftless.control.v1.GetSettingsRequest
+	136, // 203: driftless.control.v1.ControlService.GetFindings:input_type -> driftless.control.v1.GetFindingsRequest
+	6,   // 204: driftless.control.v1.ControlService.GetStatus:output_type -> driftless.control.v1.GetStatusResponse
+	36,  // 205: driftless.control.v1.ControlService.Plan:output_type -> driftless.control.v1.PlanResponse
+	51,  // 206: driftless.control.v1.ControlService.SyncProducts:output_type -> driftless.control.v1.SyncProductsResponse
+	43,  // 207: driftless.control.v1.ControlService.ListProducts:output_type -> driftless.control.v1.ListProductsResponse
+	46,  // 208: driftless.control.v1.ControlService.AdoptProducts:output_type -> driftless.control.v1.AdoptProductsResponse
+	48,  // 209: driftless.control.v1.ControlService.ListAdoptions:output_type -> driftless.control.v1.ListAdoptionsResponse
+	30,  // 210: driftless.control.v1.ControlService.Approve:output_type -> driftless.control.v1.ApproveResponse
+	32,  // 211: driftless.control.v1.ControlService.Reject:output_type -> driftless.control.v1.RejectResponse
+	25,  // 212: driftless.control.v1.ControlService.Pause:output_type -> driftless.control.v1.PauseResponse
+	27,  // 213: driftless.control.v1.ControlService.Resume:output_type -> driftless.control.v1.ResumeResponse
+	53,  // 214: driftless.control.v1.ControlService.Reread:output_type -> driftless.control.v1.RereadResponse
+	55,  // 215: driftless.control.v1.ControlService.StartScan:output_type -> driftless.control.v1.StartScanResponse
+	57,  // 216: driftless.control.v1.ControlService.GetScan:output_type -> driftless.control.v1.GetScanResponse
+	137, // 217: driftless.control.v1.ControlService.Explain:output_type -> driftless.control.v1.ExplainResponse
+	59,  // 218: driftless.control.v1.ControlService.ListHistory:output_type -> driftless.control.v1.ListHistoryResponse
+	74,  // 219: driftless.control.v1.ControlService.ListStates:output_type -> driftless.control.v1.ListStatesResponse
+	77,  // 220: driftless.control.v1.ControlService.DiffStates:output_type -> driftless.control.v1.DiffStatesResponse
+	81,  // 221: driftless.control.v1.ControlService.Rollback:output_type -> driftless.control.v1.RollbackResponse
+	18,  // 222: driftless.control.v1.ControlService.ListDrift:output_type -> driftless.control.v1.ListDriftResponse
+	20,  // 223: driftless.control.v1.ControlService.IgnoreDrift:output_type -> driftless.control.v1.IgnoreDriftResponse
+	22,  // 224: driftless.control.v1.ControlService.ResolveDrift:output_type -> driftless.control.v1.ResolveDriftResponse
+	63,  // 225: driftless.control.v1.ControlService.ListDeadLetters:output_type -> driftless.control.v1.ListDeadLettersResponse
+	65,  // 226: driftless.control.v1.ControlService.GetDeadLetters:output_type -> driftless.control.v1.GetDeadLettersResponse
+	69,  // 227: driftless.control.v1.ControlService.ReplayDeadLetters:output_type -> driftless.control.v1.ReplayDeadLettersResponse
+	71,  // 228: driftless.control.v1.ControlService.DropDeadLetters:output_type -> driftless.control.v1.DropDeadLettersResponse
+	83,  // 229: driftless.control.v1.ControlService.ListProcesses:output_type -> driftless.control.v1.ListProcessesResponse
+	85,  // 230: driftless.control.v1.ControlService.ListRetries:output_type -> driftless.control.v1.ListRetriesResponse
+	87,  // 231: driftless.control.v1.ControlService.ListActivity:output_type -> driftless.control.v1.ListActivityResponse
+	90,  // 232: driftless.control.v1.ControlService.TestNotification:output_type -> driftless.control.v1.TestNotificationResponse
+	93,  // 233: driftless.control.v1.ControlService.WhoAmI:output_type -> driftless.control.v1.WhoAmIResponse
+	96,  // 234: driftless.control.v1.ControlService.SearchProducts:output_type -> driftless.control.v1.SearchProductsResponse
+	99,  // 235: driftless.control.v1.ControlService.CountProducts:output_type -> driftless.control.v1.CountProductsResponse
+	106, // 236: driftless.control.v1.ControlService.GroupDeadLetters:output_type -> driftless.control.v1.GroupDeadLettersResponse
+	109, // 237: driftless.control.v1.ControlService.GetPriceChain:output_type -> driftless.control.v1.GetPriceChainResponse
+	138, // 238: driftless.control.v1.ControlService.PlanAdoption:output_type -> driftless.control.v1.PlanAdoptionResponse
+	139, // 239: driftless.control.v1.ControlService.ApplyAdoption:output_type -> driftless.control.v1.ApplyAdoptionResponse
+	140, // 240: driftless.control.v1.ControlService.GetSettings:output_type -> driftless.control.v1.GetSettingsResponse
+	141, // 241: driftless.control.v1.ControlService.GetFindings:output_type -> driftless.control.v1.GetFindingsResponse
+	204, // [204:242] is the sub-list for method output_type
+	166, // [166:204] is the sub-list for method input_type
+	166, // [166:166] is the sub-list for extension type_name
+	166, // [166:166] is the sub-list for extension extendee
+	0,   // [0:166] is the sub-list for field type_name
 }
 
 func init() { file_driftless_control_v1_control_proto_init() }
@@ -9756,20 +9904,20 @@ func file_driftless_control_v1_control_proto_init() {
 	file_driftless_control_v1_control_proto_msgTypes[3].OneofWrappers = []any{}
 	file_driftless_control_v1_control_proto_msgTypes[4].OneofWrappers = []any{}
 	file_driftless_control_v1_control_proto_msgTypes[7].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[57].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[62].OneofWrappers = []any{}
-	file_driftless_control_v1_control_proto_msgTypes[75].OneofWrappers = []any{
+	file_driftless_control_v1_control_proto_msgTypes[58].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[63].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[76].OneofWrappers = []any{
 		(*RollbackRequest_Version)(nil),
 		(*RollbackRequest_At)(nil),
 	}
-	file_driftless_control_v1_control_proto_msgTypes[92].OneofWrappers = []any{}
+	file_driftless_control_v1_control_proto_msgTypes[93].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftless_control_v1_control_proto_rawDesc), len(file_driftless_control_v1_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   108,
+			NumMessages:   110,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

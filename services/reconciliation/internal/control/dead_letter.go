@@ -296,5 +296,11 @@ func (c control) ListDeadLetters(ctx context.Context,
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters}), nil
+	total := uint64(len(letters))
+	if len(letters) == limit {
+		if total, err = c.Ledger.CountDeadLetters(ctx, of); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return connect.NewResponse(&controlv1.ListDeadLettersResponse{DeadLetters: letters, Total: total}), nil
 }

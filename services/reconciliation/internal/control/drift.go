@@ -53,10 +53,17 @@ func (c control) ListDrift(ctx context.Context,
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	var unknown []string
+	if len(msg.GetProductIds()) > 0 {
+		if unknown, err = c.Ledger.Unknown(ctx, msg.GetProductIds()); err != nil {
+			return nil, unavailable(err)
+		}
+	}
 	return connect.NewResponse(&controlv1.ListDriftResponse{
 		Drift:     driftMessages(drifts, products),
 		Truncated: more,
 		Equality:  equality,
+		Unknown:   unknown,
 	}), nil
 }
 

@@ -159,7 +159,6 @@ func TestListRetries_PagesRetries(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"p0", "p1", "p2", "p3", "p4"}, got)
-
 	s := status(r)
 	require.True(t, hasNotice(s.GetProblems(), "failing",
 		"4 products keep failing: p4 after 4 attempts: Stripe: An unknown error occurred [req_1]"), "p0 has not failed")
@@ -169,6 +168,14 @@ func TestListRetries_PagesRetries(t *testing.T) {
 			require.NotNil(t, f.GetNextAt())
 		}
 	}
+
+	// Nobody takes it, as if push were paused.
+	require.NoError(t, r.Mesh.RetryLater(t.Context(), topology.Push, &meshv1.Retry{
+		Account: "default", ProductId: "due", Version: 9, Attempts: 1, Lane: "live",
+	}, time.Second))
+	require.Eventually(t, func() bool {
+		return controltest.Ask[controlv1.ListRetriesResponse](r, "ListRetries", `{}`).GetDue() == 1
+	}, controltest.Patience, 50*time.Millisecond)
 }
 
 // All parts share one reconciliation and its ledger.

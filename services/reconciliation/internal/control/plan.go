@@ -66,6 +66,9 @@ func (c control) Plan(
 		if out.Unknown, err = c.Ledger.Unknown(ctx, req.Msg.GetProductIds()); err != nil {
 			return nil, unavailable(err)
 		}
+		if out.OnlyInStripe, err = c.Ledger.OnlyInStripe(ctx, req.Msg.GetProductIds()); err != nil {
+			return nil, unavailable(err)
+		}
 	}
 	if req.Msg.GetAfter() == "" {
 		if out.Overlaps, err = c.overlaps(ctx, req.Msg.GetProductIds()); err != nil {

@@ -30,5 +30,22 @@ func (c control) ListRetries(ctx context.Context,
 		return nil, unavailable(err)
 	}
 	out.At = timestamppb.New(now)
+	if out.Due, err = c.dueRetries(ctx); err != nil {
+		return nil, unavailable(err)
+	}
 	return connect.NewResponse(out), nil
+}
+
+// dueRetries returns how many attempts push has not made although they are due. NATS keeps no schedule of these.
+func (c control) dueRetries(ctx context.Context) (uint64, error) {
+	v, err := c.readView(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range v.Consumers {
+		if s.Consumer == topology.PushRetry {
+			return s.Pending + s.InFlight, nil
+		}
+	}
+	return 0, nil
 }

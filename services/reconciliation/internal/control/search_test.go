@@ -74,6 +74,11 @@ func TestSearchProducts_ReturnsLightRowsPageByPage(t *testing.T) {
 	require.Equal(t, "stray", stray[0].GetStripeId())
 	require.True(t, stray[0].GetActive())
 	require.True(t, stray[0].GetNoActivePrice())
+	// The account leaves it alone, so it is no difference, and it is not equal to anything either.
+	plan := controltest.Ask[controlv1.PlanResponse](r, "Plan", `{"product_ids":["stray","mug-1"]}`)
+	require.Equal(t, []string{"stray"}, plan.GetOnlyInStripe())
+	drift := controltest.Ask[controlv1.ListDriftResponse](r, "ListDrift", `{"product_ids":["mgu","mug-1"]}`)
+	require.Equal(t, []string{"mgu"}, drift.GetUnknown())
 
 	counts := controltest.Ask[controlv1.CountProductsResponse](r, "CountProducts",
 		`{"filter":{"states":["PRODUCT_STATE_ORPHAN"]}}`)

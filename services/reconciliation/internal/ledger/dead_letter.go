@@ -206,16 +206,30 @@ type Letters struct {
 	After string
 }
 
-const openLetters = `SELECT letter FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL
+const openLetters = ` FROM driftless_ledger.dead_letter WHERE account = $1 AND closed_at IS NULL
 	AND (cardinality($2::text[]) = 0 OR product_id = ANY($2)) AND ($3 = '' OR reason = $3) AND ($4 = '' OR service = $4) AND product_id COLLATE "C" > $5
 	AND ($6::text IS NULL OR field = $6)`
 
-func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limit int) ([]*meshv1.DeadLetter, error) {
+// letterArguments returns the arguments of openLetters.
+func (l *Ledger) letterArguments(of Letters) []any {
 	if of.Products == nil {
 		of.Products = []string{}
 	}
-	rows, err := l.pool.Query(ctx, openLetters+` ORDER BY `+order+` LIMIT $7`, l.account, of.Products, of.Reason,
-		of.Service, of.After, of.Field, limit)
+	return []any{l.account, of.Products, of.Reason, of.Service, of.After, of.Field}
+}
+
+// CountDeadLetters returns the number of open dead letters of a selection.
+func (l *Ledger) CountDeadLetters(ctx context.Context, of Letters) (uint64, error) {
+	var n int64
+	if err := l.pool.QueryRow(ctx, `SELECT count(*)`+openLetters, l.letterArguments(of)...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count dead letters: %w", err)
+	}
+	return uint64(n), nil
+}
+
+func (l *Ledger) openLetters(ctx context.Context, of Letters, order string, limit int) ([]*meshv1.DeadLetter, error) {
+	rows, err := l.pool.Query(ctx, `SELECT letter`+openLetters+` ORDER BY `+order+` LIMIT $7`,
+		append(l.letterArguments(of), limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}

@@ -131,6 +131,20 @@ func (l *Ledger) Unknown(ctx context.Context, ids []string) ([]string, error) {
 	return unknown, nil
 }
 
+// OnlyInStripe returns those of the named products that are active in Stripe and that the catalog does not have.
+func (l *Ledger) OnlyInStripe(ctx context.Context, ids []string) ([]string, error) {
+	rows, err := l.pool.Query(ctx, `SELECT product_id FROM driftless_ledger.listed_product
+		WHERE account = $1 AND product_id = ANY($2) AND kind = 'extra' ORDER BY product_id`, l.account, ids)
+	if err != nil {
+		return nil, fmt.Errorf("find products that only Stripe has: %w", err)
+	}
+	extra, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("find products that only Stripe has: %w", err)
+	}
+	return extra, nil
+}
+
 // Adoption is the outcome of a command to adopt.
 type Adoption struct {
 	// EventID, Product, Kind and Detail are those of its entry in the audit trail.
