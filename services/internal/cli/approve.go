@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"slices"
@@ -22,6 +23,7 @@ type heldSelection struct {
 	Products []string `arg:"" optional:"" help:"Ids of products whose change is held."`
 	Rule     string   `placeholder:"NAME" help:"All changes that this rule of the guard holds: amount_change, zero_amount, no_active_price, no_default_price, replaced_prices, lost_currency, archived_products, check, or check:NAME."`
 	All      bool     `help:"All held changes."`
+	Version  uint64   `name:"held-version" placeholder:"VERSION" help:"Only the change of this version: hold.version of the product in -o json of plan. Another one that is held by now is left. With one product."`
 	because
 	sure
 }
@@ -43,11 +45,31 @@ func (s *heldSelection) check(verb, otherwise string) error {
 	case named == 0 && otherwise != "set":
 		return errors.New("nothing is selected: name products, or give --rule NAME or --all" + otherwise +
 			"; `driftless plan` shows what is held")
+	case s.Version != 0 && len(s.Products) != 1:
+		return errors.New("--held-version: give one product with it")
 	case strings.TrimSpace(s.Reason) == "":
 		return errors.New("the reason is missing: say with --reason TEXT why you " + verb +
 			"; it is kept in the audit trail")
 	}
 	return nil
+}
+
+// seen returns which change the caller has seen, nil if the command line does not say it.
+func (s *heldSelection) seen() *controlv1.SeenChanges {
+	if s.Version == 0 {
+		return nil
+	}
+	return &controlv1.SeenChanges{Versions: map[string]uint64{s.Products[0]: s.Version}}
+}
+
+// changedError returns the error about products that hold another change than the one that was seen, nil if there are
+// none.
+func changedError(products []string) error {
+	if len(products) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: another version is held now, and nothing was decided: `driftless plan %s` shows it",
+		strings.Join(products, ", "), visible.Argument(products[0]))
 }
 
 // askMany asks before a decision about changes that the command line does not name one by one.
@@ -125,6 +147,7 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 			All:        cmd.All,
 			Actor:      cmd.actor(),
 			Reason:     cmd.Reason,
+			Seen:       cmd.seen(),
 		}
 		if cmd.For != nil {
 			request.Duration = durationpb.New(*cmd.For)
@@ -138,6 +161,7 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 			all.ProductIds = append(all.ProductIds, resp.Msg.GetProductIds()...)
 			all.Waiting = append(all.Waiting, resp.Msg.GetWaiting()...)
 			all.HeldByOthers = append(all.HeldByOthers, resp.Msg.GetHeldByOthers()...)
+			all.Changed = append(all.Changed, resp.Msg.GetChanged()...)
 			if !isNextPage(resp.Msg.GetNext(), request.GetAfter()) {
 				break
 			}
@@ -145,7 +169,10 @@ func (cmd *approveCmd) Run(ctx context.Context, c *cli) error {
 		}
 	}
 	if c.Output == "json" {
-		return printJSON(all)
+		return errors.Join(printJSON(all), changedError(all.GetChanged()))
+	}
+	if err := changedError(all.GetChanged()); err != nil {
+		return err
 	}
 	cmd.print(all)
 	return nil

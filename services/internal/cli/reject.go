@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -46,6 +47,7 @@ func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) 
 			All:        cmd.All,
 			Actor:      cmd.actor(),
 			Reason:     cmd.Reason,
+			Seen:       cmd.seen(),
 		}
 		for {
 			resp, err := client.Reject(ctx, connect.NewRequest(request))
@@ -53,6 +55,7 @@ func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) 
 				return err
 			}
 			all.Rejections = append(all.Rejections, resp.Msg.GetRejections()...)
+			all.Changed = append(all.Changed, resp.Msg.GetChanged()...)
 			if c.Output != "json" {
 				if err := printRejections(ctx, client, resp.Msg.GetRejections(),
 					mapping.IsBuiltIn() && !resp.Msg.GetMapped()); err != nil {
@@ -66,7 +69,10 @@ func (cmd *rejectCmd) Run(ctx context.Context, c *cli, mapping *config.Mapping) 
 		}
 	}
 	if c.Output == "json" {
-		return printJSON(all)
+		return errors.Join(printJSON(all), changedError(all.GetChanged()))
+	}
+	if err := changedError(all.GetChanged()); err != nil {
+		return err
 	}
 	sayf(stdout, "-- %s rejected\n", countOf(uint64(len(all.GetRejections())), "change", "changes"))
 	return nil

@@ -47,6 +47,7 @@ func (c control) approval(ctx context.Context, req *controlv1.ApproveRequest) (a
 			all:      req.GetAll(),
 			after:    req.GetAfter(),
 			matching: req.GetMatching(),
+			seen:     req.GetSeen(),
 		},
 		duration:    req.GetDuration().AsDuration(),
 		hasDuration: req.GetDuration() != nil,
@@ -108,6 +109,10 @@ func (c control) Approve(ctx context.Context,
 		}
 	}
 	for _, p := range products {
+		if a.hasChanged(p) {
+			out.Changed = append(out.Changed, p.ID)
+			continue
+		}
 		if err := c.approveOne(ctx, a, p, out); err != nil {
 			return nil, unavailable(err)
 		}

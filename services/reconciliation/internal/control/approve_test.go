@@ -67,6 +67,29 @@ func TestApprove_SendsApprovalOfHeldVersion(t *testing.T) {
 	require.Equal(t, "operator", receive(t, commands, 2)["cup"].GetIssuer())
 }
 
+// A later version is held than the one that the person has seen.
+func TestApprove_LeavesWhatThePersonHasNotSeen(t *testing.T) {
+	r := controltest.New(t)
+	r.Start()
+	commands := r.PushCommands()
+	holdPrice(r, "mug", "amount_change")
+	for _, seen := range []string{
+		`"product_ids":["mug"],"seen":{"versions":{"mug":"1"}}`,
+		`"all":true,"seen":{"up_to":"1"}`,
+	} {
+		out := controltest.Ask[controlv1.ApproveResponse](r, "Approve", `{`+seen+`,"reason":"yes"}`)
+		require.Equal(t, []string{"mug"}, out.GetChanged(), seen)
+		require.Empty(t, out.GetProductIds(), seen)
+		rejected := controltest.Ask[controlv1.RejectResponse](r, "Reject", `{`+seen+`,"reason":"no"}`)
+		require.Equal(t, []string{"mug"}, rejected.GetChanged(), seen)
+		require.Empty(t, rejected.GetRejections(), seen)
+	}
+	out := controltest.Ask[controlv1.ApproveResponse](r, "Approve",
+		`{"all":true,"seen":{"versions":{"mug":"2"},"up_to":"1"},"reason":"yes"}`)
+	require.Equal(t, []string{"mug"}, out.GetProductIds())
+	require.Equal(t, uint64(2), receive(t, commands, 1)["mug"].GetApprove().GetVersion())
+}
+
 func TestApprove_RuleLeavesOutWhatOthersHoldToo(t *testing.T) {
 	r := controltest.New(t)
 	r.Start()

@@ -22,6 +22,16 @@ type selection struct {
 	all      bool
 	after    string
 	matching *controlv1.MatchingProducts
+	seen     *controlv1.SeenChanges
+}
+
+// hasChanged reports whether a product holds another change than the one that the person has seen.
+func (s selection) hasChanged(p *ledger.Product) bool {
+	version := p.Hold().GetVersion()
+	if seen, ok := s.seen.GetVersions()[p.ID]; ok {
+		return seen != version
+	}
+	return s.seen.GetUpTo() > 0 && version > s.seen.GetUpTo()
 }
 
 // isEmpty reports whether the request names neither products nor a rule nor a filter, and does not ask for all.

@@ -28,6 +28,7 @@ func (c control) Reject(ctx context.Context,
 		all:      req.Msg.GetAll(),
 		after:    req.Msg.GetAfter(),
 		matching: req.Msg.GetMatching(),
+		seen:     req.Msg.GetSeen(),
 	}
 	asked, err := deciding(ctx, req.Msg)
 	if err != nil {
@@ -51,6 +52,10 @@ func (c control) Reject(ctx context.Context,
 	}
 	out.Truncated = out.GetNext() != ""
 	for _, p := range products {
+		if s.hasChanged(p) {
+			out.Changed = append(out.Changed, p.ID)
+			continue
+		}
 		rejection, err := c.rejectOne(ctx, p, asked)
 		if err != nil {
 			return nil, unavailable(err)
@@ -58,7 +63,7 @@ func (c control) Reject(ctx context.Context,
 		out.Rejections = append(out.Rejections, rejection)
 	}
 	c.Logger.WarnContext(ctx, "held changes rejected", "actor", asked.actor, "reason", asked.reason,
-		"products", len(products))
+		"products", len(out.GetRejections()))
 	return connect.NewResponse(out), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/services/console/internal/view"
 	"github.com/driftless-sync/driftless/services/console/internal/web"
 )
 
@@ -71,13 +72,36 @@ func (c choice) follow(p position, after *string) bool {
 	return true
 }
 
+// seenFields are the hidden fields that say which held changes the visitor can have seen: those that were captured when
+// the page was read, and those on the page.
+func seenFields(p *controlv1.PlanResponse) []view.Field {
+	upTo := p.GetEquality().GetCapture().GetVersion()
+	for _, product := range p.GetProducts() {
+		upTo = max(upTo, product.GetHold().GetVersion())
+	}
+	return []view.Field{{Name: "seen", Value: strconv.FormatUint(upTo, 10)}}
+}
+
+// seenChanges returns which held changes the visitor of a form can have seen.
+func seenChanges(v *web.Visit) (*controlv1.SeenChanges, error) {
+	upTo, err := strconv.ParseUint(v.PostForm.Get("seen"), 10, 64)
+	if err != nil {
+		return nil, invalid(errors.New("the form does not say which changes were shown"))
+	}
+	return &controlv1.SeenChanges{UpTo: upTo}, nil
+}
+
 func approve(v *web.Visit) (web.Done, error) {
 	c, err := chosen(v)
 	if err != nil {
 		return web.Done{}, err
 	}
+	seen, err := seenChanges(v)
+	if err != nil {
+		return web.Done{}, err
+	}
 	request := &controlv1.ApproveRequest{
-		ProductIds: c.ids, Rule: c.rule, Matching: c.held, Reason: v.PostForm.Get("reason"),
+		ProductIds: c.ids, Rule: c.rule, Matching: c.held, Reason: v.PostForm.Get("reason"), Seen: seen,
 	}
 	var done tally
 	for {
@@ -88,6 +112,7 @@ func approve(v *web.Visit) (web.Done, error) {
 		done.decided += len(answer.Msg.GetProductIds())
 		done.waiting += len(answer.Msg.GetWaiting())
 		done.heldByOthers += len(answer.Msg.GetHeldByOthers())
+		done.changed += len(answer.Msg.GetChanged())
 		if !c.follow(position{answer.Msg.GetNext(), answer.Msg.GetMatched()}, &request.After) {
 			break
 		}
@@ -100,8 +125,12 @@ func reject(v *web.Visit) (web.Done, error) {
 	if err != nil {
 		return web.Done{}, err
 	}
+	seen, err := seenChanges(v)
+	if err != nil {
+		return web.Done{}, err
+	}
 	request := &controlv1.RejectRequest{
-		ProductIds: c.ids, Rule: c.rule, Matching: c.held, Reason: v.PostForm.Get("reason"),
+		ProductIds: c.ids, Rule: c.rule, Matching: c.held, Reason: v.PostForm.Get("reason"), Seen: seen,
 	}
 	var done tally
 	for {
@@ -109,6 +138,7 @@ func reject(v *web.Visit) (web.Done, error) {
 		if err != nil {
 			return web.Done{}, done.failed("rejected", err)
 		}
+		done.changed += len(answer.Msg.GetChanged())
 		for _, r := range answer.Msg.GetRejections() {
 			done.decided++
 			if r.GetWrittenBack() {

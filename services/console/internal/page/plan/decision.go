@@ -30,6 +30,8 @@ type tally struct {
 	decided int
 	// waiting counts those that need another approver, and heldByOthers those that another rule still holds.
 	waiting, heldByOthers int
+	// changed counts the products that hold another change than the one that was shown.
+	changed int
 	// writtenBack counts the products whose catalog gets Stripe's values back.
 	writtenBack int
 	// blocked counts the products whose catalog cannot get them back. blocker is why the first one cannot.
@@ -46,7 +48,16 @@ func (t tally) approved() string {
 	if t.heldByOthers > 0 {
 		parts = append(parts, view.Many(uint64(t.heldByOthers), "stays", "stay")+" held by another rule.")
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(parts, " ") + t.undecided()
+}
+
+// undecided says that nothing was done about changes that the page did not show.
+func (t tally) undecided() string {
+	if t.changed == 0 {
+		return ""
+	}
+	return " " + view.Many(uint64(t.changed), "product has", "products have") +
+		" changed since the page was read: nothing was decided about what is held now."
 }
 
 // rejected says what came of a rejection.
@@ -60,7 +71,7 @@ func (t tally) rejected() string {
 		text += " The catalog stays as it is for " + view.Many(uint64(t.blocked), "product", "products") + ": " +
 			t.blocker + "."
 	}
-	return text
+	return text + t.undecided()
 }
 
 // failed returns the error of a decision that stopped in the middle.

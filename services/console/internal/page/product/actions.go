@@ -186,15 +186,46 @@ func letterError(results []*controlv1.DeadLetterResult) error {
 	return nil
 }
 
+// heldFields are the hidden fields of a decision about the held change: which one the visitor sees.
+func heldFields(f *facts) []view.Field {
+	return []view.Field{{Name: "held", Value: strconv.FormatUint(f.plan.GetHold().GetVersion(), 10)}}
+}
+
+// seenChange returns which held change the visitor of a form has seen.
+func seenChange(v *web.Visit, id string) (*controlv1.SeenChanges, error) {
+	version, err := strconv.ParseUint(v.PostForm.Get("held"), 10, 64)
+	if err != nil {
+		return nil, invalid("the form does not say which change was shown")
+	}
+	return &controlv1.SeenChanges{Versions: map[string]uint64{id: version}}, nil
+}
+
+// errChanged is the error of a decision about a change that is not held any more, because another one is.
+func errChanged(changed []string) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	return connect.NewError(connect.CodeAborted, errors.New(
+		"the catalog has changed meanwhile, and another change is held now. Nothing was decided: look at it again"))
+}
+
 func approve(v *web.Visit) (web.Done, error) {
 	id, reason := v.PathValue("id"), strings.TrimSpace(v.PostForm.Get("reason"))
 	if reason == "" {
 		return web.Done{}, invalid("say why: the reason is kept in the audit trail")
 	}
+	seen, err := seenChange(v, id)
+	if err != nil {
+		return web.Done{}, err
+	}
 	answer, err := v.Control.Approve(v.Context(), connect.NewRequest(&controlv1.ApproveRequest{
 		ProductIds: []string{id},
 		Reason:     reason,
+		Seen:       seen,
 	}))
+	if err == nil {
+		err = errChanged(answer.Msg.GetChanged())
+	}
 	if err != nil {
 		return web.Done{}, err
 	}
@@ -213,10 +244,18 @@ func reject(v *web.Visit) (web.Done, error) {
 	if reason == "" {
 		return web.Done{}, invalid("say why: the reason is kept in the audit trail")
 	}
+	seen, err := seenChange(v, id)
+	if err != nil {
+		return web.Done{}, err
+	}
 	answer, err := v.Control.Reject(v.Context(), connect.NewRequest(&controlv1.RejectRequest{
 		ProductIds: []string{id},
 		Reason:     reason,
+		Seen:       seen,
 	}))
+	if err == nil {
+		err = errChanged(answer.Msg.GetChanged())
+	}
 	if err != nil {
 		return web.Done{}, err
 	}

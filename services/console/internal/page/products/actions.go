@@ -32,7 +32,7 @@ type action struct {
 	needsReason bool
 	// each reports that the API takes named products one at a time.
 	each bool
-	// call makes one call. It returns the page of matching products, nil for named ones.
+	// call makes one call. It returns the page of matching products. For named ones, only its failures count.
 	call func(call) (*controlv1.MatchedProducts, error)
 }
 
@@ -126,6 +126,14 @@ type tally struct {
 	failures []string
 }
 
+// add counts the products of a call, and those that it left.
+func (t *tally) add(products uint64, answer *controlv1.MatchedProducts) {
+	t.products += products - min(products, uint64(len(answer.GetFailures())))
+	for _, f := range answer.GetFailures() {
+		t.failures = append(t.failures, f.GetProductId()+": "+f.GetError())
+	}
+}
+
 // run does an action to the products of a form: the selected ones, or all that match.
 func (a action) run(v *web.Visit) (web.Done, error) {
 	reason := strings.TrimSpace(v.PostForm.Get("reason"))
@@ -157,9 +165,9 @@ func (a action) runSelected(v *web.Visit, reason string, done *tally) error {
 		return invalid("no product is selected")
 	}
 	if !a.each {
-		_, err := a.call(call{visit: v, ids: ids, reason: reason})
+		matched, err := a.call(call{visit: v, ids: ids, reason: reason})
 		if err == nil {
-			done.products = uint64(len(ids))
+			done.add(uint64(len(ids)), matched)
 		}
 		return err
 	}
@@ -199,11 +207,7 @@ func (a action) runAll(v *web.Visit, reason string, done *tally) error {
 		if err != nil {
 			return err
 		}
-		done.products += uint64(matched.GetProducts()) - min(uint64(matched.GetProducts()),
-			uint64(len(matched.GetFailures())))
-		for _, f := range matched.GetFailures() {
-			done.failures = append(done.failures, f.GetProductId()+": "+f.GetError())
-		}
+		done.add(uint64(matched.GetProducts()), matched)
 		if matched.GetNext() == "" || matched.GetNext() == matching.GetAfter() {
 			return nil
 		}
@@ -281,13 +285,31 @@ func callReplay(c call) (*controlv1.MatchedProducts, error) {
 }
 
 func callApprove(c call) (*controlv1.MatchedProducts, error) {
-	answer, err := c.visit.Control.Approve(c.visit.Context(), connect.NewRequest(&controlv1.ApproveRequest{
-		ProductIds: c.ids, Matching: c.matching, Reason: c.reason,
-	}))
+	upTo, err := strconv.ParseUint(c.visit.PostForm.Get("seen"), 10, 64)
 	if err != nil {
-		return nil, err
+		return nil, invalid("the form does not say which changes were shown")
 	}
-	return answer.Msg.GetMatched(), nil
+	answer, err := c.visit.Control.Approve(c.visit.Context(), connect.NewRequest(&controlv1.ApproveRequest{
+		ProductIds: c.ids, Matching: c.matching, Reason: c.reason, Seen: &controlv1.SeenChanges{UpTo: upTo},
+	}))
+	if err != nil || len(answer.Msg.GetChanged()) == 0 {
+		return answer.Msg.GetMatched(), err
+	}
+	matched := answer.Msg.GetMatched()
+	if matched == nil {
+		matched = &controlv1.MatchedProducts{}
+	}
+	for _, id := range answer.Msg.GetChanged() {
+		matched.Failures = append(matched.GetFailures(), &controlv1.ProductFailure{
+			ProductId: id, Error: "changed since the page was read, and nothing was decided about what is held now",
+		})
+	}
+	return matched, nil
+}
+
+// seen is the hidden field that says which held changes the visitor of the list can have seen.
+func (l list) seen() view.Field {
+	return view.Field{Name: "seen", Value: strconv.FormatUint(l.equality.GetCapture().GetVersion(), 10)}
 }
 
 // id returns the product of a call that takes one, empty if the call is about all that match.
