@@ -6,6 +6,7 @@ import (
 	"time"
 
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/console/internal/view"
 )
 
@@ -127,13 +128,7 @@ func picture(s *controlv1.GetStatusResponse) []node {
 		flow[f.GetName()] = f
 	}
 	return []node{
-		{
-			name:  "Postgres",
-			kind:  "place",
-			tone:  captureTone(s),
-			text:  captureText(s),
-			facts: flowFacts(s, flow["capture"]),
-		},
+		postgres(s, flow["capture"]),
 		service(s, "ingestion"),
 		queue(s, "CATALOG", flow["live"], flow["bulk"]),
 		service(s, "push", flowFact(s, "commands", flow["commands"]), flowFact(s, "retries", flow["retries"])),
@@ -144,27 +139,56 @@ func picture(s *controlv1.GetStatusResponse) []node {
 	}
 }
 
-func captureTone(s *controlv1.GetStatusResponse) string {
-	switch {
-	case s.GetEquality().GetCapture() == nil:
-		return ""
-	case s.GetEquality().GetCapture().GetReason() != "":
-		return "bad"
-	}
-	return "good"
+// maxReportAge is the maximum age of ingestion's last report. Ingestion reports about once a second. It is the limit of
+// reconciliation, which only the packages of that service can import.
+const maxReportAge = 5 * time.Second
+
+// postgres returns the node of the tables, with what is known of their capture.
+func postgres(s *controlv1.GetStatusResponse, flow *controlv1.FlowStatus) node {
+	n := node{name: "Postgres", kind: "place", facts: flowFact(s, "", flow)}
+	n.tone, n.text = capture(s)
+	return n
 }
 
-func captureText(s *controlv1.GetStatusResponse) string {
+// capture returns the tone and the text for the capture of changes. An old report says nothing about now.
+func capture(s *controlv1.GetStatusResponse) (tone, text string) {
 	c := s.GetEquality().GetCapture()
-	switch {
-	case c == nil:
-		return "no ingestion has reported yet"
-	case c.GetReason() != "":
-		return c.GetReason()
-	case c.GetRunning() != nil:
-		return "tables are being compared"
+	if c.GetAt() == nil {
+		return "", "no ingestion has reported yet"
 	}
-	return "changes are captured"
+	switch age := at(s).Sub(c.GetAt().AsTime()); {
+	case age > maxReportAge:
+		text = "no ingestion runs (last report " + view.Duration(age) + " ago"
+		if c.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED {
+			text += ", it had stopped"
+			if c.GetReason() != "" {
+				text += ": " + c.GetReason()
+			}
+		}
+		return "", text + ")"
+	case age < -maxReportAge:
+		return "", "the last report of ingestion is " + view.Duration(-age) +
+			" in the future: the clock of the NATS server was set back"
+	case c.GetReason() != "":
+		return "bad", c.GetReason()
+	}
+	switch c.GetState() {
+	case meshv1.CaptureState_CAPTURE_STATE_READING:
+		if c.GetRunning() != nil {
+			return "good", "tables are being compared"
+		}
+		return "good", "changes are captured"
+	case meshv1.CaptureState_CAPTURE_STATE_READING_TABLES:
+		return "busy", "the tables are being read as a whole"
+	case meshv1.CaptureState_CAPTURE_STATE_STARTING:
+		return "busy", "ingestion is starting"
+	case meshv1.CaptureState_CAPTURE_STATE_PAUSED:
+		return "held", "ingestion is paused by an operator"
+	case meshv1.CaptureState_CAPTURE_STATE_STOPPED:
+		return "bad", "capture is stopped"
+	case meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED:
+	}
+	return "", "ingestion does not report whether it captures"
 }
 
 // service returns the node of a service.
@@ -216,7 +240,7 @@ func queue(s *controlv1.GetStatusResponse, name string, flows ...*controlv1.Flow
 }
 
 func stripe(s *controlv1.GetStatusResponse) node {
-	n := node{name: "Stripe", kind: "place", tone: "good"}
+	n := node{name: "Stripe", kind: "place", text: "calls are not known"}
 	var calls float64
 	known := false
 	for _, x := range s.GetServices() {
@@ -226,18 +250,13 @@ func stripe(s *controlv1.GetStatusResponse) node {
 			}
 		}
 	}
-	n.text = "calls are not known"
 	if known {
-		n.text = fmt.Sprintf("%.1f calls per second", calls)
+		n.tone, n.text = "good", fmt.Sprintf("%.1f calls per second", calls)
 	}
 	if s.GetHalted() != "" {
 		n.tone, n.text = "bad", s.GetHalted()
 	}
 	return n
-}
-
-func flowFacts(s *controlv1.GetStatusResponse, f *controlv1.FlowStatus) []fact {
-	return flowFact(s, "", f)
 }
 
 // flowFact returns the numbers of work that waits: how much, how old, how fast, how long. Numbers that are not known,

@@ -77,6 +77,74 @@ func TestSummarize_SaysUpToWhen(t *testing.T) {
 	})).basis)
 }
 
+func TestCapture_IsGoodOnlyIfIngestionReportsIt(t *testing.T) {
+	t.Parallel()
+	reading := func(edit func(*meshv1.CaptureReport)) *meshv1.CaptureReport {
+		r := &meshv1.CaptureReport{At: ago(time.Second), State: meshv1.CaptureState_CAPTURE_STATE_READING}
+		edit(r)
+		return r
+	}
+	in := func(state meshv1.CaptureState) *meshv1.CaptureReport {
+		return reading(func(r *meshv1.CaptureReport) { r.State = state })
+	}
+	for want, c := range map[string]struct {
+		tone   string
+		report *meshv1.CaptureReport
+	}{
+		"no ingestion has reported yet": {"", nil},
+		"changes are captured": {
+			"good", reading(func(r *meshv1.CaptureReport) { r.At = ago(maxReportAge) }),
+		},
+		"tables are being compared": {
+			"good", reading(func(r *meshv1.CaptureReport) { r.Running = &meshv1.TableComparison{} }),
+		},
+		"no ingestion runs (last report 3 h ago)": {
+			"", reading(func(r *meshv1.CaptureReport) { r.At = ago(3 * time.Hour) }),
+		},
+		"no ingestion runs (last report 6 s ago)": {
+			"", reading(func(r *meshv1.CaptureReport) { r.At, r.Reason = ago(6*time.Second), "a lock" }),
+		},
+		"no ingestion runs (last report 3 h ago, it had stopped: the slot is gone)": {
+			"", reading(func(r *meshv1.CaptureReport) {
+				r.At, r.State = ago(3*time.Hour), meshv1.CaptureState_CAPTURE_STATE_STOPPED
+				r.Reason = "the slot is gone"
+			}),
+		},
+		"the last report of ingestion is 9 s in the future: the clock of the NATS server was set back": {
+			"", reading(func(r *meshv1.CaptureReport) { r.At = ago(-9 * time.Second) }),
+		},
+		"a lock":                               {"bad", reading(func(r *meshv1.CaptureReport) { r.Reason = "a lock" })},
+		"the tables are being read as a whole": {"busy", in(meshv1.CaptureState_CAPTURE_STATE_READING_TABLES)},
+		"ingestion is starting":                {"busy", in(meshv1.CaptureState_CAPTURE_STATE_STARTING)},
+		"ingestion is paused by an operator":   {"held", in(meshv1.CaptureState_CAPTURE_STATE_PAUSED)},
+		"capture is stopped":                   {"bad", in(meshv1.CaptureState_CAPTURE_STATE_STOPPED)},
+		"ingestion does not report whether it captures": {
+			"", in(meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED),
+		},
+	} {
+		tone, text := capture(known(func(s *controlv1.GetStatusResponse) { s.Equality.Capture = c.report }))
+		require.Equal(t, want, text)
+		require.Equal(t, c.tone, tone, want)
+	}
+}
+
+func TestStripe_IsGoodOnlyIfItsCallsAreKnown(t *testing.T) {
+	t.Parallel()
+	process := func(state string) func(*controlv1.GetStatusResponse) {
+		return func(s *controlv1.GetStatusResponse) {
+			s.Services = []*controlv1.ServiceStatus{{
+				Service: "push",
+				Processes: []*controlv1.ProcessStatus{{
+					State: state, Process: &meshv1.Process{Rates: map[string]float64{"calls": 1.5}},
+				}},
+			}}
+		}
+	}
+	require.Equal(t, node{name: "Stripe", kind: "place", tone: "good", text: "1.5 calls per second"},
+		stripe(known(process("running"))))
+	require.Equal(t, node{name: "Stripe", kind: "place", text: "calls are not known"}, stripe(known(process("lost"))))
+}
+
 func TestPicture_ShowsWhatIsNotKnown(t *testing.T) {
 	t.Parallel()
 	waiting := uint64(1200)
