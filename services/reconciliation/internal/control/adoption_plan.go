@@ -65,10 +65,10 @@ func (c control) adoptionUnknown(ctx context.Context, scan *meshv1.ScanReport) (
 	switch {
 	case scan == nil:
 		return "it is unknown what Stripe has: Stripe was never scanned", nil
-	case scan.GetFinishedAt() == nil:
-		return "a scan of Stripe runs, and what Stripe has is known when it ends", nil
 	case scan.GetError() != "":
 		return "it is unknown what Stripe has: the latest scan failed: " + scan.GetError(), nil
+	case scan.GetFinishedAt() == nil:
+		return "a scan of Stripe runs, and what Stripe has is known when it ends", nil
 	}
 	if unknown, err := c.View.LedgerUnknown(ctx); err != nil || unknown != "" {
 		return unknown, err

@@ -66,8 +66,8 @@ func TestApplyAdoption_RefusesWhatHasChangedSinceThePlan(t *testing.T) {
 	require.Contains(t, plan(`{}`).GetUnknown(), "never scanned")
 	scan(func(*meshv1.ScanReport) {})
 	require.Contains(t, plan(`{}`).GetUnknown(), "runs")
-	scan(func(s *meshv1.ScanReport) { s.FinishedAt, s.Error = timestamppb.Now(), "no rights" })
-	require.Contains(t, plan(`{}`).GetUnknown(), "no rights")
+	scan(func(s *meshv1.ScanReport) { s.Error = "no rights" })
+	require.Contains(t, plan(`{}`).GetUnknown(), "the latest scan failed: no rights", "a failed scan does not finish")
 
 	r.Observe("mug", "Mug", 0)
 	r.Observe("prod_cup", "Cup", 0)

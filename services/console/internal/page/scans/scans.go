@@ -51,7 +51,10 @@ func liveness(scan *meshv1.ScanReport) string {
 	return live.Status
 }
 
-func running(scan *meshv1.ScanReport) bool { return scan != nil && scan.GetFinishedAt() == nil }
+// running reports whether a scan runs. Pull clears the error of a failed scan when it resumes that scan.
+func running(scan *meshv1.ScanReport) bool {
+	return scan != nil && scan.GetFinishedAt() == nil && scan.GetError() == ""
+}
 
 func start(v *web.Visit) (web.Done, error) {
 	request := &controlv1.StartScanRequest{Reason: v.PostForm.Get("reason")}
@@ -105,7 +108,7 @@ func (p progress) words() string {
 	return strings.Join(parts, ", ")
 }
 
-// outcome says what a finished scan has found, and what it could not detect.
+// outcome says why a scan failed, or what a finished one has found and could not detect.
 func outcome(r *meshv1.ScanReport) (tone, text string, doubts []string) {
 	if r.GetError() != "" {
 		return "bad", "The scan failed: " + r.GetError(), nil
