@@ -3,6 +3,7 @@ package story
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -96,14 +97,30 @@ func newHistory(entries []*controlv1.HistoryEntry) *history {
 
 func (h *history) change(version uint64) *controlv1.HistoryEntry { return h.changes[version] }
 
-// last returns the last entry of a version of one of the kinds, nil if there is none.
-func (h *history) last(version uint64, kinds ...string) *controlv1.HistoryEntry {
+// decisive returns the last entry of a version that says what became of it, nil if there is none.
+func (h *history) decisive(version uint64) *controlv1.HistoryEntry {
 	for _, e := range slices.Backward(h.entries) {
-		if e.GetVersion() == version && slices.Contains(kinds, e.GetKind()) {
+		if e.GetVersion() != version {
+			continue
+		}
+		switch e.GetKind() {
+		case kindApplied, kindDead, kindHeld, kindRejected, kindReleased, kindFailed:
 			return e
+		case kindApproved:
+			if isLastApproval(e) {
+				return e
+			}
 		}
 	}
 	return nil
+}
+
+// isLastApproval reports whether an approval completes the number that its change needs. Push writes "1 of 2: ann: a
+// sale" while another person must approve, and "ignored, because it is not held" if the approval counts for nothing.
+func isLastApproval(e *controlv1.HistoryEntry) bool {
+	var number, needed int
+	n, _ := fmt.Sscanf(e.GetDetail(), "%d of %d:", &number, &needed)
+	return n == 2 && number >= needed
 }
 
 // first returns the first entry of a version of a kind, nil if there is none.
@@ -153,9 +170,8 @@ func (h *history) confirmation(applied *controlv1.HistoryEntry) (n int, last tim
 func (h *history) judge(e *controlv1.HistoryEntry) Change {
 	version := e.GetVersion()
 	c := Change{Entry: e}
-	decisive := h.last(version, kindApplied, kindDead, kindHeld, kindRejected, kindApproved, kindReleased, kindFailed)
 	carried, later := h.carrier(version)
-	kind := decisive.GetKind()
+	kind := h.decisive(version).GetKind()
 	if kind != kindApplied && kind != kindDead && carried != 0 {
 		c.Outcome, c.By, c.Ended = "carried by a later change", carried, true
 		return c
@@ -172,8 +188,10 @@ func (h *history) judge(e *controlv1.HistoryEntry) Change {
 		c.Outcome, c.Tone, c.Ended = "rejected", "held", true
 	case kindFailed:
 		c.Outcome, c.Tone = "failing", "bad"
-	case kindApproved, kindReleased:
+	case kindApproved:
 		c.Outcome, c.Tone = "approved, on its way", "busy"
+	case kindReleased:
+		c.Outcome, c.Tone = "let pass by the guard, on its way", "busy"
 	default:
 		c.Outcome, c.Tone = "on its way", "busy"
 	}

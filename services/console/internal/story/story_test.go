@@ -22,6 +22,13 @@ func entry(kind string, version uint64, ms int) *controlv1.HistoryEntry {
 	return &controlv1.HistoryEntry{Kind: kind, Version: version, At: at(time.Duration(ms) * time.Millisecond)}
 }
 
+// approved returns the entry about an approval, with push's words about it.
+func approved(version uint64, ms int, detail string) *controlv1.HistoryEntry {
+	e := entry("approved", version, ms)
+	e.Detail = detail
+	return e
+}
+
 func change(version uint64, ms int) *controlv1.HistoryEntry {
 	e := entry("catalog_change", version, ms)
 	e.Detail = "wal; upsert"
@@ -91,6 +98,34 @@ func TestChanges_SaysWhatBecameOfTheLatest(t *testing.T) {
 		},
 		"held": {
 			entries: latestFirst(change(1, 0), entry("held", 1, 50)), outcome: "held by the guard", tone: "held",
+		},
+		"one of two people has approved": {
+			entries: latestFirst(change(1, 0), entry("held", 1, 50), approved(1, 60, "1 of 2: ann: a sale")),
+			outcome: "held by the guard", tone: "held",
+		},
+		"two of two people have approved": {
+			entries: latestFirst(change(1, 0), entry("held", 1, 50), approved(1, 60, "1 of 2: ann: a sale"),
+				approved(1, 70, "2 of 2: bob: a sale")),
+			outcome: "approved, on its way", tone: "busy",
+		},
+		// The limit was lowered from two people to one.
+		"more people than needed have approved": {
+			entries: latestFirst(change(1, 0), entry("held", 1, 50), approved(1, 70, "2 of 1: bob: a sale")),
+			outcome: "approved, on its way", tone: "busy",
+		},
+		"held again after an approval": {
+			entries: latestFirst(change(1, 0), entry("held", 1, 50), approved(1, 60, "1 of 1: ann: a sale"),
+				entry("held", 1, 70)),
+			outcome: "held by the guard", tone: "held",
+		},
+		"an approval too late": {
+			entries: latestFirst(change(1, 0), applied(1, 50),
+				approved(1, 60, "ignored, because it is not held: the approval of ann: a sale")),
+			outcome: "nothing to write", tone: "good", took: 50 * time.Millisecond, ended: true,
+		},
+		"released": {
+			entries: latestFirst(change(1, 0), entry("held", 1, 50), entry("released", 1, 60)),
+			outcome: "let pass by the guard, on its way", tone: "busy",
 		},
 		"failing": {
 			entries: latestFirst(change(1, 0), entry("failed", 1, 50)), outcome: "failing", tone: "bad",
@@ -168,10 +203,12 @@ func TestTell_ShowsAttemptsAndTheHoldUntilItsDecision(t *testing.T) {
 	failed := entry("failed", 1, 100)
 	failed.Attempts, failed.Detail, failed.StripeRequestId = 4, "Stripe: no such tax code", "req_1"
 	failed.NextAttemptAt = at(time.Second)
-	s, ok := story.Tell(latestFirst(change(1, 0), entry("held", 1, 20), entry("approved", 1, 80), failed), 1)
+	s, ok := story.Tell(latestFirst(change(1, 0), entry("held", 1, 20), approved(1, 40, "1 of 2: ann: a sale"),
+		approved(1, 80, "2 of 2: bob: a sale"), failed), 1)
 	require.True(t, ok)
 	require.Equal(t, "Held by the guard", s.Steps[2].Title)
 	require.Equal(t, 60*time.Millisecond, s.Steps[2].Took())
+	require.Equal(t, []string{"held", "good"}, []string{s.Steps[3].Tone, s.Steps[4].Tone}, "it takes two people")
 	last := s.Steps[len(s.Steps)-1]
 	require.Equal(t, "Attempt 4 failed", last.Title)
 	require.Equal(t, "Stripe: no such tax code", last.Text)

@@ -153,6 +153,9 @@ func (t *teller) addEntry(e *controlv1.HistoryEntry) {
 		s.Title, s.Tone, s.End = "Held by the guard", "held", t.heldUntil(at)
 	case kindApproved:
 		s.Title, s.Tone = "Approved", "good"
+		if !isLastApproval(e) {
+			s.Tone = "held"
+		}
 	case kindRejected:
 		s.Title, s.Tone = "Rejected", "held"
 	case kindReleased:
@@ -240,9 +243,16 @@ func (t *teller) addConfirmation(call *meshv1.AppliedStep, end time.Time) {
 // heldUntil returns when a hold that began at a time was decided about, that time if it was not.
 func (t *teller) heldUntil(at time.Time) time.Time {
 	for _, e := range t.entries {
-		if e.GetVersion() == t.version && e.GetAt().AsTime().After(at) &&
-			slices.Contains([]string{kindApproved, kindRejected, kindReleased}, e.GetKind()) {
+		if e.GetVersion() != t.version || !e.GetAt().AsTime().After(at) {
+			continue
+		}
+		switch e.GetKind() {
+		case kindRejected, kindReleased:
 			return e.GetAt().AsTime()
+		case kindApproved:
+			if isLastApproval(e) {
+				return e.GetAt().AsTime()
+			}
 		}
 	}
 	return at
