@@ -83,21 +83,46 @@ func (d *deriver) isRowOld() bool {
 // captureRemedy says how to make capture go on.
 func (d *deriver) captureRemedy() {
 	report := d.Equality.GetCapture()
+	age := d.Now.Sub(report.GetAt().AsTime())
 	switch {
 	case d.paused(topology.Ingestion) != nil, report.GetState() == meshv1.CaptureState_CAPTURE_STATE_PAUSED:
 		d.do("End the pause.", "driftless resume ingestion")
-	case report.GetAt() == nil, d.isReportOld():
+	case report.GetAt() == nil, age > view.MaxReportAge:
 		d.do("Start ingestion: see docs/runbooks/DriftlessServiceDown.md.", "")
-	case report.GetState() == meshv1.CaptureState_CAPTURE_STATE_STOPPED:
-		d.do("Do what the reason says. See docs/runbooks/DriftlessCaptureStopped.md.", "")
+	case age < -view.MaxReportAge:
+		d.do("Correct the clock of the NATS server: see docs/runbooks/DriftlessEqualityUnknown.md.", "")
 	default:
-		d.do("See what holds capture back, such as a lock on a table: docs/runbooks/DriftlessCaptureBehind.md.", "")
+		d.runningCaptureRemedy()
 	}
 }
 
-// isReportOld reports whether no ingestion reports.
-func (d *deriver) isReportOld() bool {
-	return d.Now.Sub(d.Equality.GetCapture().GetAt().AsTime()) > view.MaxReportAge
+// runningCaptureRemedy says what helps while ingestion runs, by what it reports.
+func (d *deriver) runningCaptureRemedy() {
+	switch report := d.Equality.GetCapture(); report.GetState() {
+	case meshv1.CaptureState_CAPTURE_STATE_STOPPED:
+		d.do("Do what the reason says. See docs/runbooks/DriftlessCaptureStopped.md.", "")
+	case meshv1.CaptureState_CAPTURE_STATE_STARTING:
+		d.do("Wait a moment. If it keeps starting, ingestion's log says why: "+
+			"see docs/runbooks/DriftlessEqualityUnknown.md.", "driftless why "+visible.Argument(d.Product.ID))
+	case meshv1.CaptureState_CAPTURE_STATE_READING_TABLES:
+		d.waitForTables()
+	case meshv1.CaptureState_CAPTURE_STATE_READING:
+		switch upTo := report.GetCapturedUpTo(); {
+		case upTo == nil:
+			d.waitForTables()
+		case d.Now.Sub(upTo.AsTime()) > view.MaxReportAge:
+			d.do("See what holds capture back, such as a lock on a table: docs/runbooks/DriftlessCaptureBehind.md.", "")
+		default:
+			// Capture itself is done. The ledger lacks what was captured.
+			d.do("See what holds reconciliation back, such as its database: docs/runbooks/DriftlessEqualityUnknown.md.", "")
+		}
+	default:
+		d.do("See ingestion's log, and docs/runbooks/DriftlessEqualityUnknown.md.", "")
+	}
+}
+
+func (d *deriver) waitForTables() {
+	d.do("Wait until the tables are read: the status has the progress.", "driftless status")
 }
 
 // captureNote adds that capture does not work, behind another verdict.

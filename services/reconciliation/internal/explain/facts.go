@@ -50,7 +50,8 @@ type Facts struct {
 	PushRuns bool
 	// CreationsHeld reports that push creates nothing, because products are being adopted.
 	CreationsHeld bool
-	// Retry is the product's scheduled retry. Nil if there is none. Retrying counts those of all products.
+	// Retry is the product's scheduled retry. Nil if there is none. Retrying counts those of all products, also those
+	// that wait without a failure.
 	Retry    *meshv1.Retry
 	Retrying uint64
 	Queue    Queue

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,9 +13,11 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
+	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // fullRate is in thousandths.
@@ -33,13 +36,24 @@ func (d *deriver) dead(l *meshv1.DeadLetter) {
 	d.letterFacts(l)
 	switch {
 	case l.GetReason() == topology.ReasonWriteBackFailed:
-		d.do("Decide which side is right.", "driftless drift resolve "+id+" --keep catalog")
+		d.writeBackFailed("driftless dead drop " + id + " --why '...'")
 	case l.GetReason() == topology.ReasonUndecodable:
 		d.do("This version cannot read it: run one that can, and replay the letter.", "driftless dead replay "+id)
 	default:
 		d.do("Correct the product in your table, or what Stripe refuses. To send the same state again, replay the letter.",
 			"driftless dead replay "+id)
 	}
+}
+
+// writeBackFailed says what helps while the letter of a failed write-back is open. Such a letter is closed at once
+// unless more differs, such as a change that the guard holds. There is no drift to decide about then, and a replay
+// leaves the letter open.
+func (d *deriver) writeBackFailed(drop string) {
+	again := "decide again"
+	if d.Product.Hold() != nil {
+		again = "approve or reject the change again"
+	}
+	d.do("Correct the row. Or correct what refuses the values, drop the letter, and "+again+".", drop)
 }
 
 // deadRow explains a row that capture could not publish.
@@ -97,20 +111,19 @@ func (d *deriver) unsynced() {
 		d.out.Words = []string{d.Halted}
 		d.do("Correct STRIPE_API_KEY or its permissions, and restart push. It tries once a minute.", "")
 	case pause != nil:
-		d.set(Paused, "push is paused by an operator"+pauseEnd(pause))
+		d.set(Paused, "push is paused by an operator"+d.pauseEnd(pause))
 		d.since(pause.GetSince().AsTime())
 		d.do("End the pause.", "driftless resume push")
 	case !d.PushRuns:
 		d.set(PushDown, "no push runs: no process asks for its messages")
 		d.do("Start push: see docs/runbooks/DriftlessServiceDown.md.", "")
+	case d.isCreationHeld():
+		d.adopting()
 	case d.isRateLimited():
 		d.failureFacts()
 		d.waitingForRate()
-	case d.Retry != nil, d.failed():
+	case d.isFailing():
 		d.failing()
-	case d.CreationsHeld && p.Observed.GetProduct() == nil:
-		d.set(Adopting, "push creates nothing while products are adopted (push_create is off)")
-		d.do("Adopt the product, or end the adoption: see docs/adoption.md.", "driftless adopt plan")
 	case d.SlowedTo > 0 && d.SlowedTo < fullRate && (claim != nil || d.Queue.Waiting > 0):
 		d.waitingForRate()
 	case claim != nil && claim.GetUntil().AsTime().After(d.Now):
@@ -118,6 +131,8 @@ func (d *deriver) unsynced() {
 		d.do("Ask again in a second.", "driftless why "+visible.Argument(p.ID))
 	case d.openDrift(isRepairing) != nil:
 		d.repairing(d.openDrift(isRepairing))
+	case d.Retry != nil:
+		d.putOff()
 	case d.Queue.Waiting > 0 && !d.isApplied():
 		d.queued()
 	case !d.isApplied():
@@ -127,6 +142,34 @@ func (d *deriver) unsynced() {
 		d.set(Repairing, "Stripe was changed by others; it is repaired after the grace period")
 		d.do("Wait, or repair it now.", "driftless sync "+visible.Argument(p.ID))
 	}
+}
+
+// isCreationHeld reports whether push holds the change because it would create an object, and Driftless has not written
+// the product yet. Stripe may hold the product nevertheless. An adoption ends that, and so does push_create.
+func (d *deriver) isCreationHeld() bool {
+	return d.CreationsHeld && !catalog.IsManaged(d.Product.Observed) &&
+		slices.ContainsFunc(d.Steps, func(s catalog.Step) bool {
+			return s.Kind == catalog.CreateProduct || s.Kind == catalog.CreatePrice
+		})
+}
+
+func (d *deriver) adopting() {
+	d.set(Adopting, "push creates nothing while products are adopted (push_create is off)")
+	if d.isFailing() {
+		d.failureFacts()
+	}
+	d.do("Adopt the product, or end the adoption: see docs/adoption.md.", "driftless adopt plan")
+}
+
+// isFailing reports whether the change failed. A retry without an attempt waits for something else.
+func (d *deriver) isFailing() bool { return d.Retry.GetAttempts() > 0 || d.failed() }
+
+// putOff explains a change that push takes again later, although it did not fail. An adoption that has ended leaves
+// such changes for up to an hour.
+func (d *deriver) putOff() {
+	d.set(Queued, "push has put the change off until "+view.FormatClock(d.Retry.GetDueAt().AsTime(), d.Now))
+	d.out.Words, d.out.NextAttemptAt = []string{d.Retry.GetError()}, d.Retry.GetDueAt()
+	d.do("Wait, or let it go first: a sync makes the change now.", "driftless sync "+visible.Argument(d.Product.ID))
 }
 
 // failed reports whether the captured version failed. A failure of an earlier version says nothing about it.
@@ -148,11 +191,11 @@ func (d *deriver) isApplied() bool {
 }
 
 // pauseEnd says until when a pause lasts.
-func pauseEnd(p *controlv1.PausedService) string {
+func (d *deriver) pauseEnd(p *controlv1.PausedService) string {
 	if p.GetUntil() == nil {
 		return ""
 	}
-	return ", until " + p.GetUntil().AsTime().UTC().Format("15:04:05 UTC")
+	return ", until " + view.FormatClock(p.GetUntil().AsTime(), d.Now)
 }
 
 // failing explains a change that failed and will be tried again. The schedule knows the exact number of attempts, and
@@ -172,9 +215,10 @@ func (d *deriver) failing() {
 // alert DriftlessStripeDown takes the same number.
 const fewProducts = 5
 
-// noteOutage says what the other products that fail, and pull, tell about Stripe.
+// noteOutage says what the other products that fail, and pull, tell about Stripe. While creations are held, most of the
+// retries may be those of products that do not fail.
 func (d *deriver) noteOutage() {
-	if d.Retrying <= 1 {
+	if d.Retrying <= 1 || d.CreationsHeld {
 		return
 	}
 	answered := d.stripeAnswered()
@@ -210,7 +254,7 @@ func (d *deriver) stripeAnswered() time.Time {
 
 // isRateLimited reports whether the latest attempt failed because Stripe refused the call as one too many.
 func (d *deriver) isRateLimited() bool {
-	if d.Retry != nil {
+	if d.Retry.GetAttempts() > 0 {
 		return d.Retry.GetFailure() == rateLimited
 	}
 	return d.failed() && d.Failure.Class == rateLimited
@@ -225,7 +269,7 @@ func (d *deriver) failureFacts() {
 			d.out.NextAttemptAt = timestamppb.New(f.Next)
 		}
 	}
-	if r := d.Retry; r != nil {
+	if r := d.Retry; r.GetAttempts() > 0 {
 		d.out.Attempts, d.out.AtLeast, d.out.Words = r.GetAttempts(), false, []string{r.GetError()}
 		d.out.NextAttemptAt = r.GetDueAt()
 	}

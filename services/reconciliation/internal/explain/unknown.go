@@ -1,12 +1,14 @@
 package explain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 	"github.com/driftless-sync/driftless/services/reconciliation/internal/ledger"
+	"github.com/driftless-sync/driftless/services/reconciliation/internal/view"
 )
 
 // withoutNATS says what the ledger knew when NATS went away. Nothing is certain then: the services may have gone on.
@@ -21,7 +23,7 @@ func (d *deriver) withoutNATS() {
 	}
 	asOf := ""
 	if at := d.Equality.GetAsOf(); at != nil {
-		asOf = " at " + at.AsTime().UTC().Format(time.TimeOnly) + " UTC"
+		asOf = " at " + view.FormatClock(at.AsTime(), d.Now)
 	}
 	known := "the ledger knew" + asOf + ": " + words
 	d.set(Unknown, "NATS cannot be reached, so nobody knows what happened since ("+d.NATS+")")
@@ -39,11 +41,31 @@ func (d *deriver) stripeUnknown() {
 	if read := d.Equality.GetStripeAsOf(); read != nil {
 		d.since(read.AsTime())
 	}
-	if d.paused(topology.Pull) != nil {
+	d.stripeRemedy()
+}
+
+// stripeRemedy says how to make known what Stripe holds.
+func (d *deriver) stripeRemedy() {
+	isBecause := func(beginning string) bool { return strings.HasPrefix(d.StripeUnknown, beginning) }
+	switch {
+	case d.paused(topology.Pull) != nil:
 		d.do("End the pause.", "driftless resume pull")
-		return
+	case isBecause(view.NoPullRuns):
+		d.do("Start pull: see docs/runbooks/DriftlessServiceDown.md.", "")
+	case isBecause(view.PollFails):
+		d.do("Correct the key that pull reads with, or what else the reason names: "+
+			"see docs/runbooks/DriftlessEventsNotRead.md.", "")
+	case isBecause(view.EventsUnread):
+		d.do("Pull's log says what keeps it from the poll: see docs/runbooks/DriftlessEventsNotRead.md.", "")
+	case isBecause(view.EventsLost) && strings.Contains(d.StripeUnknown, view.LatestScan):
+		d.do("Remove what keeps a scan from reading everything, and start another.", "driftless scan")
+	case isBecause(view.EventsLost):
+		d.do("Wait until the scan of Stripe has ended: the status has its progress.", "driftless status")
+	case isBecause(view.ScanUnread):
+		d.do("Wait until reconciliation has read it, then ask again.", "driftless why "+visible.Argument(d.Product.ID))
+	default:
+		d.do("Do what the reason asks for: see docs/runbooks/DriftlessEqualityUnknown.md.", "")
 	}
-	d.do("Start pull, or correct the key that it reads with: see docs/runbooks/DriftlessEqualityUnknown.md.", "")
 }
 
 // addNotes adds what else there is to know.

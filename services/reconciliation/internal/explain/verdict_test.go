@@ -61,6 +61,18 @@ func unsynced() explain.Facts {
 	return f
 }
 
+// created are the facts of a new product that is not in Stripe yet.
+func created() explain.Facts {
+	f := unsynced()
+	f.Product.Observed, f.Steps = nil, []catalog.Step{{Kind: catalog.CreateProduct}}
+	return f
+}
+
+// putOff is the retry of a product that may not be created.
+func putOff() *meshv1.Retry {
+	return &meshv1.Retry{Error: "not created because push_create is off", DueAt: before(-40 * time.Minute)}
+}
+
 func letter(service, reason string) []*meshv1.DeadLetter {
 	return []*meshv1.DeadLetter{{
 		Service: service,
@@ -128,8 +140,53 @@ func TestDerive(t *testing.T) {
 			},
 		},
 		"pull does not run": {
-			from: equal, want: explain.Unknown, summary: "no pull runs",
+			from: equal, want: explain.Unknown, summary: "no pull runs", remedy: "Start pull: see",
 			edit: func(f *explain.Facts) { f.StripeUnknown = "no pull runs" },
+		},
+		"polls fail": {
+			from: equal, want: explain.Unknown, remedy: "Correct the key that pull reads with",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "the poll of Stripe's events fails (last read 3m1s ago): 401"
+			},
+		},
+		"polls are late": {
+			from: equal, want: explain.Unknown, remedy: "Pull's log says what keeps it from the poll",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "Stripe's events were last read 12m0s ago; the poll interval is 10m0s"
+			},
+		},
+		"a scan has to end": {
+			from: equal, want: explain.Unknown, remedy: "Wait until the scan of Stripe has ended",
+			command: "driftless status",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "what Stripe holds is not fully known (evt_1 is lost); a scan of Stripe has to end"
+			},
+		},
+		"the scan that has to end failed": {
+			from: equal, want: explain.Unknown, remedy: "start another", command: "driftless scan",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "what Stripe holds is not fully known (evt_1 is lost); a scan of Stripe has to end; " +
+					"the latest one failed: 401"
+			},
+		},
+		"a scan is not in the ledger": {
+			from: equal, want: explain.Unknown, remedy: "Wait until reconciliation has read it",
+			command: "driftless why mug",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "reconciliation has not read everything that the latest scan found"
+			},
+		},
+		"events wait": {
+			from: equal, want: explain.Unknown, remedy: "Do what the reason asks for: see docs/runbooks/Driftless",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "Stripe's events have waited for 60 s to be processed"
+			},
+		},
+		"links are missing": {
+			from: equal, want: explain.Unknown, remedy: "Do what the reason asks for: see docs/runbooks/Driftless",
+			edit: func(f *explain.Facts) {
+				f.StripeUnknown = "the bucket LINK lacks links of adopted products: adopt them again (docs/backup.md)"
+			},
 		},
 		"pull is paused": {
 			from: equal, want: explain.Unknown, command: "driftless resume pull",
@@ -143,6 +200,13 @@ func TestDerive(t *testing.T) {
 			from: equal, want: explain.Unknown, summary: "NATS cannot be reached",
 			notes: "the ledger knew at 11:59:59 UTC: the two sides were equal",
 			edit:  func(f *explain.Facts) { f.NATS = "NATS: RECONNECTING" },
+		},
+		"NATS is away for days": {
+			from: equal, want: explain.Unknown,
+			notes: "the ledger knew at 2026-11-22 11:59:00 UTC: the two sides were equal",
+			edit: func(f *explain.Facts) {
+				f.NATS, f.Equality.AsOf = "NATS: RECONNECTING", before(48*time.Hour+time.Minute)
+			},
 		},
 		"NATS is away and a change failed": {
 			from: unsynced, want: explain.Unknown, words: "Stripe: error", notes: "push fails to write the change",
@@ -180,8 +244,59 @@ func TestDerive(t *testing.T) {
 		},
 		"capture is behind": {
 			from: equal, want: explain.NotCaptured, summary: "capture is 21 s behind",
+			remedy: "See what holds capture back, such as a lock on a table",
 			edit: func(f *explain.Facts) {
 				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "capture is 21 s behind"
+				f.Equality.Capture.CapturedUpTo = before(21 * time.Second)
+			},
+		},
+		"the tables are read as a whole": {
+			from: equal, want: explain.NotCaptured, remedy: "until the tables are read", command: "driftless status",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "the tables are being read as a whole"
+				f.Equality.Capture.State = meshv1.CaptureState_CAPTURE_STATE_READING_TABLES
+			},
+		},
+		"the tables are read for the first time": {
+			from: equal, want: explain.NotCaptured, remedy: "until the tables are read", command: "driftless status",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "the catalog is being read for the first time"
+				f.Equality.Capture.CapturedUpTo = nil
+			},
+		},
+		"ingestion is starting": {
+			from: equal, want: explain.NotCaptured, remedy: "If it keeps starting, ingestion's log says why",
+			command: "driftless why mug",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "ingestion is starting"
+				f.Equality.Capture.State = meshv1.CaptureState_CAPTURE_STATE_STARTING
+			},
+		},
+		"capture is stopped": {
+			from: equal, want: explain.NotCaptured, remedy: "docs/runbooks/DriftlessCaptureStopped.md",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "capture is stopped: no such column"
+				f.Equality.Capture.State = meshv1.CaptureState_CAPTURE_STATE_STOPPED
+			},
+		},
+		"ingestion does not say what it does": {
+			from: equal, want: explain.NotCaptured, remedy: "See ingestion's log",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "ingestion does not report whether it captures"
+				f.Equality.Capture.State = meshv1.CaptureState_CAPTURE_STATE_UNSPECIFIED
+			},
+		},
+		"the ledger is behind": {
+			from: equal, want: explain.NotCaptured, remedy: "See what holds reconciliation back, such as its database",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "reconciliation is 90 s behind"
+			},
+		},
+		"the clock of NATS was set back": {
+			from: equal, want: explain.NotCaptured, remedy: "Correct the clock of the NATS server",
+			edit: func(f *explain.Facts) {
+				f.Row.Product, f.CaptureUnknown = mug("Large mug"), "the last report of ingestion is 1h0m0s in the future"
+				f.Equality.Capture.At = before(-time.Hour)
 			},
 		},
 		"neither captured nor pushed": {
@@ -227,6 +342,22 @@ func TestDerive(t *testing.T) {
 				f.Product.State, f.Letters = ledger.Dead, letter(topology.Pull, topology.ReasonUndecodable)
 			},
 		},
+		"Stripe's values were refused by the tables": {
+			from: unsynced, want: explain.Dead, words: "must be at least 0",
+			remedy:  "drop the letter, and decide again",
+			command: "driftless dead drop mug --why '...'",
+			edit: func(f *explain.Facts) {
+				f.Product.State, f.Letters = ledger.Dead, letter(topology.Ingestion, topology.ReasonWriteBackFailed)
+			},
+		},
+		"the tables refused the undo of a change that the guard holds": {
+			from: unsynced, want: explain.Dead, remedy: "drop the letter, and approve or reject the change again",
+			command: "driftless dead drop mug --why '...'",
+			edit: func(f *explain.Facts) {
+				f.Product.State, f.Letters = ledger.Dead, letter(topology.Ingestion, topology.ReasonWriteBackFailed)
+				f.Product.Observed.Hold = &catalogv1.Hold{Version: 8}
+			},
+		},
 		"held": {
 			from: unsynced, want: explain.Held, words: "amount_change: 14.00 EUR -> 0.14 EUR",
 			command: "driftless approve mug --reason '...'",
@@ -249,6 +380,13 @@ func TestDerive(t *testing.T) {
 		"paused": {
 			from: unsynced, want: explain.Paused, command: "driftless resume push",
 			edit: func(f *explain.Facts) { f.Paused, f.PushRuns = paused("push"), false },
+		},
+		"paused until another day": {
+			from: unsynced, want: explain.Paused, summary: "until 2026-11-25 09:00:00 UTC",
+			edit: func(f *explain.Facts) {
+				f.Paused = paused("push")
+				f.Paused[0].Until = before(-21 * time.Hour)
+			},
 		},
 		"push is down": {
 			from: unsynced, want: explain.PushDown, edit: func(f *explain.Facts) { f.PushRuns = false },
@@ -300,8 +438,36 @@ func TestDerive(t *testing.T) {
 			},
 		},
 		"creations are held": {
-			from: unsynced, want: explain.Adopting,
-			edit: func(f *explain.Facts) { f.CreationsHeld, f.Product.Observed = true, nil },
+			from: created, want: explain.Adopting, command: "driftless adopt plan",
+			edit: func(f *explain.Facts) { f.CreationsHeld = true },
+		},
+		"creations are held, and push has put the product off": {
+			from: created, want: explain.Adopting, command: "driftless adopt plan",
+			edit: func(f *explain.Facts) { f.CreationsHeld, f.Retry, f.Retrying = true, putOff(), 412 },
+		},
+		"creations are held, and only Stripe made the product": {
+			from: created, want: explain.Adopting,
+			edit: func(f *explain.Facts) {
+				f.Product.Observed, f.Steps = &catalogv1.Observed{Product: mug("Mug")}, []catalog.Step{
+					{Kind: catalog.UpdateProduct}, {Kind: catalog.CreatePrice},
+				}
+				f.CreationsHeld, f.Retry, f.Retrying = true, putOff(), 412
+			},
+		},
+		"creations are held, and the product cannot be read": {
+			from: created, want: explain.Adopting, words: "Stripe: error",
+			edit: func(f *explain.Facts) {
+				f.CreationsHeld, f.Retry = true, &meshv1.Retry{Attempts: 6, Error: "Stripe: error"}
+			},
+		},
+		"creations are held, and nothing is created": {
+			from: unsynced, want: explain.Queued,
+			edit: func(f *explain.Facts) { f.CreationsHeld = true },
+		},
+		"put off without a failure": {
+			from: created, want: explain.Queued, words: "push_create is off", command: "driftless sync mug",
+			summary: "push has put the change off until 12:40:00 UTC",
+			edit:    func(f *explain.Facts) { f.Retry, f.Retrying = putOff(), 412 },
 		},
 		"too many calls": {
 			from: unsynced, want: explain.WaitingForRate, summary: "POST /v1/products at 49%",
@@ -413,6 +579,17 @@ func TestDerive_IsEqualOnlyIfEverythingWasLookedAt(t *testing.T) {
 		edit(&f)
 		require.False(t, explain.Derive(f).GetEqual(), name)
 	}
+}
+
+// During an adoption most products that wait for a retry did not fail.
+func TestDerive_TakesNoAdoptionForAnOutage(t *testing.T) {
+	f := unsynced()
+	f.Retry, f.Retrying = &meshv1.Retry{Attempts: 6, Error: "Stripe: error"}, 412
+	require.Contains(t, strings.Join(explain.Derive(f).GetNotes(), "\n"), "412 products wait for a retry")
+	f.CreationsHeld = true
+	got := explain.Derive(f)
+	require.Equal(t, string(explain.Failing), got.GetVerdict())
+	require.Empty(t, got.GetNotes())
 }
 
 func TestDerive_QuotesIDsInCommands(t *testing.T) {

@@ -53,6 +53,32 @@ func judged(processes []*meshv1.Process, edit func(*controlv1.GetStatusResponse)
 	return s
 }
 
+func TestJudge_RetriesOfAnAdoptionAreNoProblem(t *testing.T) {
+	t.Parallel()
+	const unread = "failing: products wait for a retry, and not all of them were looked at: the first 2 wait for " +
+		"something else than Stripe"
+	const held = "creations: push creates nothing in Stripe (push_create is off)"
+	waiting := []*meshv1.Retry{{ProductId: "jug"}, {ProductId: "pot"}}
+	for name, c := range map[string]struct {
+		held, more     bool
+		problem, notes []string
+	}{
+		"few":                    {held: true, notes: []string{held}},
+		"many":                   {held: true, more: true, notes: []string{held, unread}},
+		"many, and nobody knows": {more: true, problem: []string{unread}},
+	} {
+		s := &controlv1.GetStatusResponse{CreationsHeld: c.held}
+		health.Judge(s, health.Retries{First: waiting, More: c.more}, now)
+		require.Equal(t, c.problem, texts(s.GetProblems()), name)
+		require.Equal(t, c.notes, texts(s.GetNotes()), name)
+	}
+	s := &controlv1.GetStatusResponse{CreationsHeld: true}
+	failing := &meshv1.Retry{ProductId: "mug", Attempts: 7, Error: "Stripe: 500"}
+	health.Judge(s, health.Retries{First: append(waiting, failing), More: true}, now)
+	require.Equal(t, []string{"failing: at least 1 product keeps failing: mug after 7 attempts: Stripe: 500"},
+		texts(s.GetProblems()))
+}
+
 func TestServices_AProcessThatStartsIsNoProblem(t *testing.T) {
 	t.Parallel()
 	processes := mesh()

@@ -110,12 +110,8 @@ func (n *notices) processes(s *controlv1.ServiceStatus) {
 // failing finds products that keep failing. A retry without an attempt waits for something else.
 func (n *notices) failing(all Retries) {
 	retries := slices.DeleteFunc(slices.Clone(all.First), func(r *meshv1.Retry) bool { return r.GetAttempts() == 0 })
-	if len(retries) == 0 && all.More {
-		n.problemf("failing", "driftless retries",
-			"products wait for a retry, and not all of them were looked at: the first %d wait for something else than Stripe",
-			len(all.First))
-	}
 	if len(retries) == 0 {
+		n.unreadRetries(all)
 		return
 	}
 	worst := slices.MaxFunc(retries, func(a, b *meshv1.Retry) int {
@@ -128,6 +124,21 @@ func (n *notices) failing(all Retries) {
 	n.problemf("failing", "driftless retries", "%s%s: %s after %d attempts: %s", least,
 		plural(uint64(len(retries)), "product keeps failing", "products keep failing"), worst.GetProductId(),
 		worst.GetAttempts(), worst.GetError())
+}
+
+// unreadRetries says that the retries behind the first ones were not looked at. While creations are held, it is known
+// why so many products wait, and that is no problem. It is still not known whether others fail.
+func (n *notices) unreadRetries(all Retries) {
+	if !all.More {
+		return
+	}
+	add := n.problemf
+	if n.status.GetCreationsHeld() {
+		add = n.notef
+	}
+	add("failing", "driftless retries",
+		"products wait for a retry, and not all of them were looked at: the first %d wait for something else than Stripe",
+		len(all.First))
 }
 
 // products finds products that need a person.

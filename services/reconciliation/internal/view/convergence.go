@@ -110,7 +110,7 @@ type backlog struct {
 	oldest map[string]uint64
 	// due counts the retries that have come due and are not processed. delivered counts all deliveries of due retries.
 	due, delivered uint64
-	// retries are the products that push retries later. more reports that there are others.
+	// retries are the products that push retries later. more reports that there are others, which may have failed.
 	retries []*meshv1.Retry
 	more    bool
 }
@@ -136,7 +136,8 @@ func (c *convergence) update(m capturePoints, b backlog) {
 	for _, lane := range lanes {
 		at := m.before(b.oldest[lane])
 		for _, retry := range b.retries {
-			if retry.GetLane() != lane || isHeld(retry) {
+			// A retry without a failure waits for a person, like a change that the guard holds. Push is done with it.
+			if retry.GetLane() != lane || !hasFailed(retry) {
 				continue
 			}
 			if bound := m.beforeVersion(retry.GetVersion()); bound.Before(at) {
@@ -151,7 +152,3 @@ func (c *convergence) update(m capturePoints, b backlog) {
 
 // reset drops all times, because they belong to a history that no longer exists.
 func (c *convergence) reset() { c.converged, c.candidate = nil, nil }
-
-// isHeld reports whether a retry waits without a failure: creations are held, or an earlier push put off a change that
-// the guard held.
-func isHeld(r *meshv1.Retry) bool { return r.GetAttempts() == 0 }

@@ -30,6 +30,19 @@ const (
 	minPollSlack = 15 * time.Second
 )
 
+// The beginnings of the reasons why it is not known what Stripe holds. The remedy depends on them.
+const (
+	NoPullRuns    = "no pull runs"
+	PollFails     = "the poll of Stripe's events fails"
+	EventsUnread  = "Stripe's events were "
+	EventsLost    = "what Stripe holds is not fully known"
+	ScanUnread    = "reconciliation has not read everything that the latest scan found"
+	EventsWaiting = "Stripe's events have waited "
+)
+
+// LatestScan is behind EventsLost if the latest scan has not read everything.
+const LatestScan = "; the latest one "
+
 // evidence has the facts that an answer about equality rests on. All times are by the NATS server's clock.
 type evidence struct {
 	now time.Time
@@ -189,14 +202,14 @@ func (e evidence) pullUnknown() string {
 		return p
 	}
 	if e.pull.inactive > maxInactivity {
-		return "no pull runs (no process has asked for its messages for " + formatDuration(e.pull.inactive) + ")"
+		return NoPullRuns + " (no process has asked for its messages for " + formatDuration(e.pull.inactive) + ")"
 	}
 	read := e.stripeRead()
 	switch failure := e.poll.GetError(); {
 	case read.IsZero() && failure != "":
-		return "the poll of Stripe's events fails: " + failure
+		return PollFails + ": " + failure
 	case read.IsZero():
-		return "Stripe's events were never read"
+		return EventsUnread + "never read"
 	default:
 		interval := defaultPollInterval
 		if d := e.poll.GetInterval().AsDuration(); d > 0 {
@@ -205,14 +218,10 @@ func (e evidence) pullUnknown() string {
 		late := e.now.Sub(read) > interval+max(minPollSlack, interval/10)
 		switch {
 		case late && failure != "":
-			return fmt.Sprintf(
-				"the poll of Stripe's events fails (last read %s ago): %s",
-				formatDuration(e.now.Sub(read)),
-				failure,
-			)
+			return fmt.Sprintf(PollFails+" (last read %s ago): %s", formatDuration(e.now.Sub(read)), failure)
 		case late:
 			return fmt.Sprintf(
-				"Stripe's events were last read %s ago; the poll interval is %s",
+				EventsUnread+"last read %s ago; the poll interval is %s",
 				formatDuration(e.now.Sub(read)),
 				formatDuration(interval),
 			)
@@ -222,10 +231,10 @@ func (e evidence) pullUnknown() string {
 		return lost
 	}
 	if e.scanUnread {
-		return "reconciliation has not read everything that the latest scan found"
+		return ScanUnread
 	}
 	if e.eventDelay > maxEventDelay {
-		return "Stripe's events have waited for " + formatDuration(e.eventDelay) + " to be processed"
+		return EventsWaiting + "for " + formatDuration(e.eventDelay) + " to be processed"
 	}
 	return e.linksUnknown
 }
@@ -236,12 +245,12 @@ func (e evidence) lostEvents() string {
 	if e.poll.GetLost() == "" || state.HasReadLostEvents(e.scan, e.poll) {
 		return ""
 	}
-	unknown := "what Stripe holds is not fully known (" + e.poll.GetLost() + "); a scan of Stripe has to end"
+	unknown := EventsLost + " (" + e.poll.GetLost() + "); a scan of Stripe has to end"
 	switch {
 	case e.scan.GetError() != "":
-		return unknown + "; the latest one failed: " + e.scan.GetError()
+		return unknown + LatestScan + "failed: " + e.scan.GetError()
 	case e.scan.GetFinishedAt() != nil && e.scan.GetUnconfirmed() > 0:
-		return unknown + "; the latest one left " + formatCount(e.scan.GetUnconfirmed()) + " objects unread"
+		return unknown + LatestScan + "left " + formatCount(e.scan.GetUnconfirmed()) + " objects unread"
 	}
 	return unknown
 }
@@ -272,8 +281,7 @@ func (e evidence) pushUnknown() string {
 func (e evidence) pausedSince(service string) string {
 	for _, p := range e.paused {
 		if p.GetService() == service {
-			since := p.GetSince().AsTime().UTC().Format(time.TimeOnly)
-			return service + " is paused since " + since + " UTC by an operator"
+			return service + " is paused since " + FormatClock(p.GetSince().AsTime(), e.now) + " by an operator"
 		}
 	}
 	return ""

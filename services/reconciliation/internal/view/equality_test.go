@@ -95,6 +95,9 @@ func TestEquality_GivesReasonIfUnknown(t *testing.T) {
 			r.CapturedUpTo, r.Reason = ago(21*time.Second), "reading products waits for a lock"
 		}), "capture is 21 s behind (reading products waits for a lock)"},
 		"paused, and not yet reported": {paused("ingestion"), "ingestion is paused since 11:02:00 UTC by an operator"},
+		"paused for days": {func(e *evidence) {
+			e.paused = []*controlv1.PausedService{{Service: "ingestion", Since: ago(73 * time.Hour)}}
+		}, "ingestion is paused since 2026-11-23 11:00:00 UTC by an operator"},
 		"paused": {
 			report(
 				func(r *meshv1.CaptureReport) { r.State = meshv1.CaptureState_CAPTURE_STATE_PAUSED }),

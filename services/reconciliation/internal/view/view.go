@@ -58,8 +58,10 @@ type Reader struct {
 	lastSeen time.Time
 	// lastView is the latest view, whatever its age.
 	lastView *View
-	// retries are the scheduled retries of push at lastSeen, at most MaxRetries.
+	// retries are scheduled retries of push at lastSeen, at most MaxRetries.
 	retries []*meshv1.Retry
+	// waiting is used by Watch alone, without mu.
+	waiting waitingRetries
 }
 
 // lastActivity is when a service last requested or received messages.
@@ -283,7 +285,7 @@ func (r *Reader) updateLanes(ctx context.Context) error {
 		}
 	}
 	// The retries are read after the consumers, because push stores a retry before it acknowledges the message.
-	if b.retries, b.more, err = r.mesh.Retries(ctx, topology.Push, r.account, MaxRetries); err != nil {
+	if b.retries, b.more, err = r.readRetries(ctx); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -293,8 +295,8 @@ func (r *Reader) updateLanes(ctx context.Context) error {
 	return nil
 }
 
-// LatestRetries returns the retries of push that were scheduled at the latest read, at most MaxRetries. ok is false if
-// that is too long ago.
+// LatestRetries returns retries of push that were scheduled at the latest read, at most MaxRetries. Retries that wait
+// without a failure may be missing. ok is false if the read is too long ago.
 func (r *Reader) LatestRetries() (retries []*meshv1.Retry, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
