@@ -15,12 +15,13 @@ import (
 func (p *pusher) reread(ctx context.Context, observed *catalogv1.Observed) (seen plan.Seen, err error) {
 	metrics.PushRereads.Add(ctx, 1)
 	var read plan.Read
-	read.Product, read.Prices, read.All, err = p.stripe.GetProductWithSomePrices(ctx, catalog.StripeID(observed),
-		catalog.MarkedIDs(observed))
-	if err == nil && !read.All && observed.GetProductSeen() == 0 {
+	stripeID, known := catalog.StripeID(observed), catalog.MarkedIDs(observed)
+	if observed.GetProductSeen() == 0 {
 		// Its archived prices have never been read.
-		read.Product, read.Prices, err = p.stripe.GetProductWithPrices(ctx, catalog.StripeID(observed))
+		read.Product, read.Prices, err = p.stripe.GetProductWithPrices(ctx, stripeID, known...)
 		read.All = true
+	} else {
+		read.Product, read.Prices, read.All, err = p.stripe.GetProductWithSomePrices(ctx, stripeID, known)
 	}
 	if err != nil {
 		return seen, fmt.Errorf("reread product %s: %w", observed.GetProductId(), stripeapi.Classify(err))

@@ -51,9 +51,10 @@ func (c *Client) GetPrice(ctx context.Context, stripeID string) (catalog.PriceSi
 	return s, err
 }
 
-// GetProductWithPrices reads a product and all its prices, active and archived.
+// GetProductWithPrices reads a product and all its prices, active and archived. known has Stripe's ids of prices that
+// count as gone only after a read of their own: see readEach.
 func (c *Client) GetProductWithPrices(ctx context.Context,
-	product string,
+	product string, known ...string,
 ) (catalog.ProductSighting, []catalog.PriceSighting, error) {
 	p, prices, err := c.GetProductWithActivePrices(ctx, product)
 	if err != nil || p.Product == nil {
@@ -63,33 +64,31 @@ func (c *Client) GetProductWithPrices(ctx context.Context,
 	if err != nil {
 		return p, nil, err
 	}
-	return p, append(prices, archived...), nil
+	prices = append(prices, archived...)
+	prices, err = c.readEach(ctx, prices, notListed(known, prices))
+	return p, prices, err
 }
 
 const (
 	// maxHistoryPages is how many pages of archived prices are read to find the wanted ones. The wanted ones that
 	// remain are then read one by one.
 	maxHistoryPages = 5
-	// maxSinglePrices is the maximum number of prices that are read one by one.
+	// maxSinglePrices is the maximum number of prices that are read one by one instead of the next pages. After the
+	// last page all wanted prices that remain are read one by one.
 	maxSinglePrices = 20
 )
 
 // GetProductWithSomePrices reads a product, its active prices, and at least the wanted archived ones. wanted has
 // Stripe's ids. all reports whether it has read all archived prices. For most products this takes no more calls than
-// reading all. For one with thousands of archived prices, reading all would take a hundred calls.
+// reading all. For one with thousands of archived prices, reading all would take a hundred calls. A wanted price counts
+// as gone only after a read of its own: see readEach.
 func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, wanted []string) (
 	p catalog.ProductSighting, prices []catalog.PriceSighting, all bool, err error,
 ) {
 	if p, prices, err = c.GetProductWithActivePrices(ctx, product); err != nil || p.Product == nil {
 		return p, nil, err == nil, err
 	}
-	missing := map[string]bool{}
-	for _, id := range wanted {
-		missing[id] = true
-	}
-	for _, s := range prices {
-		delete(missing, s.StripeID)
-	}
+	missing := notListed(wanted, prices)
 	n := 0
 	for listed, err := range c.ListPrices(ctx, false, product) {
 		if err != nil {
@@ -104,10 +103,26 @@ func (c *Client) GetProductWithSomePrices(ctx context.Context, product string, w
 			return p, prices, false, err
 		}
 	}
-	return p, prices, true, nil
+	prices, err = c.readEach(ctx, prices, missing)
+	return p, prices, true, err
 }
 
-// readEach reads prices one by one and appends them.
+// notListed returns the ids that are not among the prices.
+func notListed(ids []string, prices []catalog.PriceSighting) map[string]bool {
+	missing := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		missing[id] = true
+	}
+	for _, s := range prices {
+		delete(missing, s.StripeID)
+	}
+	return missing
+}
+
+// readEach reads prices one by one and appends them. The sighting of a price that is gone has no Price.
+//
+// A price that is in neither list may exist. Stripe lists active and archived prices by separate calls, so the lists do
+// not show a price that somebody unarchives between them. A list may also lag behind a create.
 func (c *Client) readEach(ctx context.Context, prices []catalog.PriceSighting,
 	ids map[string]bool,
 ) ([]catalog.PriceSighting, error) {
