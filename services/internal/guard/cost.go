@@ -111,17 +111,31 @@ func (t tariff) cost(units uint64) (sum decimal.Decimal, ok bool) {
 
 func decimalOf(n uint64) decimal.Decimal { return decimal.NewFromUint64(n) }
 
-// quantities returns the numbers of units at which two tariffs are compared: a few round ones, and both sides of every
-// bound of a tier.
+// leastCost returns the least that one unit costs. Where the customer chooses the amount, it is the minimum, or 0.
+func (t tariff) leastCost() (sum decimal.Decimal, ok bool) {
+	if t.custom == nil {
+		return t.cost(1)
+	}
+	sum, _ = amount(t.custom.GetMinimum(), "")
+	return sum, true
+}
+
+// quantities returns the numbers of units at which two tariffs are compared: a few round ones, both sides of every
+// bound of a tier, and some beyond the last bound. Just above that bound, the amount of the last tier hardly counts.
 func quantities(a, b tariff) []uint64 {
 	out := []uint64{1, 10, 100}
 	for _, t := range []tariff{a, b} {
 		step := max(t.divideBy, 1)
 		out = append(out, step)
+		last := uint64(100)
 		for _, tier := range t.tiers {
-			if tier.upTo > 0 && tier.upTo < 1<<50 && step < 1<<10 {
+			if tier.upTo > 0 && tier.upTo < 1<<46 && step < 1<<10 {
 				out = append(out, tier.upTo*step, tier.upTo*step+1)
+				last = max(last, tier.upTo*step)
 			}
+		}
+		if len(t.tiers) > 0 {
+			out = append(out, last*2, last*10, last*100)
 		}
 	}
 	slices.Sort(out)

@@ -77,6 +77,22 @@ func TestInspect(t *testing.T) {
 			}
 		})
 	}
+	// overage has a flat amount, and an amount for each unit beyond a bound, which may be missing.
+	overage := func(upTo, flat, unit string) *catalogv1.Product {
+		p := tiered(upTo, "", unit)
+		tiers := p.Prices[0].Tiers
+		tiers[0].FlatAmount = flat
+		if upTo == "" {
+			tiers[1].FlatAmount, p.Prices[0].Tiers = flat, tiers[1:]
+		}
+		return p
+	}
+	custom := func(minimum, preset string) *catalogv1.Product {
+		return with(func(p *catalogv1.Product) {
+			p.Prices[0].UnitAmount = ""
+			p.Prices[0].CustomUnitAmount = &catalogv1.CustomUnitAmount{Minimum: minimum, Preset: preset}
+		})
+	}
 	option := func(minor string) *catalogv1.Product {
 		return with(func(p *catalogv1.Product) {
 			p.Prices[0].CurrencyOptions = map[string]*catalogv1.CurrencyOption{"usd": {UnitAmount: minor}}
@@ -137,6 +153,51 @@ func TestInspect(t *testing.T) {
 		{
 			name: "a tier beyond it", before: tiered("10", "1000", "900"), after: tiered("10", "1000", "9"),
 			rules: []guard.Rule{guard.AmountChange},
+		},
+		{
+			name: "the last tier within the limit", before: overage("1000", "10000", "10"),
+			after: overage("1000", "10000", "15"),
+		},
+		{
+			name: "the last tier, far beyond its bound", before: overage("1000", "10000", "10"),
+			after:   overage("1000", "10000", "1000"),
+			rules:   []guard.Rule{guard.AmountChange},
+			message: "price one would change by +9801 % for 100000 units: 10000.00 EUR to 990100.00 EUR; the limit is 50 %",
+		},
+		{
+			name: "the only tier", before: overage("", "100000", "10"), after: overage("", "100000", "100"),
+			rules: []guard.Rule{guard.AmountChange},
+		},
+		{
+			name: "the customer's choice without a minimum", before: mug(), after: custom("", "1400"),
+			rules:   []guard.Rule{guard.ZeroAmount},
+			message: "price one would be free at the minimum: 14.00 EUR to 0.00 EUR",
+		},
+		{
+			name: "the customer's choice", before: mug(), after: custom("500", "1400"),
+			rules:   []guard.Rule{guard.AmountChange},
+			message: "price one would change by -64 % at the minimum: 14.00 EUR to 5.00 EUR; the limit is 50 %",
+		},
+		{name: "the customer's choice within the limit", before: mug(), after: custom("1000", "5000")},
+		{
+			name: "no longer the customer's choice", before: custom("500", "1400"), after: mug(),
+			rules:   []guard.Rule{guard.AmountChange},
+			message: "price one would change by +180 % at the minimum: 5.00 EUR to 14.00 EUR; the limit is 50 %",
+		},
+		{
+			name: "no longer the customer's choice without a minimum", before: custom("", "1400"), after: mug(),
+			rules: []guard.Rule{guard.AmountChange},
+			message: "price one would change by more than 100 %, from free at the minimum: 0.00 EUR to 14.00 EUR; " +
+				"the limit is 50 %",
+		},
+		{
+			name: "no minimum any more", before: custom("500", "1400"), after: custom("", "1400"),
+			rules: []guard.Rule{guard.ZeroAmount},
+		},
+		{
+			name: "another preset", before: custom("500", "1400"), after: custom("500", "5000"),
+			rules:   []guard.Rule{guard.AmountChange},
+			message: "price one would change by +257 % at the preset: 14.00 EUR to 50.00 EUR; the limit is 50 %",
 		},
 		{
 			name: "tiers instead of one amount", before: monthly("1000", "month"), after: tiered("10", "10", "10"),
@@ -230,18 +291,25 @@ func TestInspect_KnowsWhatTheCallsLeadTo(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := &catalogtest.Stripe{}
-		before := catalogtest.Change("mug").Draw(t, "before")
+		states := []*catalogv1.ProductChange{catalogtest.Change("mug").Draw(t, "first")}
+		for range rapid.IntRange(0, 2).Draw(t, "edits in the catalog") {
+			states = append(states, catalogtest.Edit(t, states[len(states)-1]))
+		}
+		for _, state := range states {
+			if _, err := s.Pass(catalog.Diff(state, s.Observed("mug"))); err != nil {
+				t.Skip(err)
+			}
+			for range rapid.IntRange(0, 2).Draw(t, "edits in the dashboard") {
+				catalogtest.Dashboard(t, s, "mug")
+			}
+		}
 		o := s.Observed("mug")
-		if _, err := s.Pass(catalog.Diff(before, o)); err != nil {
-			t.Skip(err)
-		}
-		for range rapid.IntRange(0, 2).Draw(t, "edits in the dashboard") {
-			catalogtest.Dashboard(t, s, "mug")
-		}
-		o = s.Observed("mug")
 		o.Version = 1
 		held := proto.CloneOf(o)
-		after := catalogtest.Edit(t, before)
+		after := states[0]
+		if len(states) == 1 || rapid.Bool().Draw(t, "is edited again") {
+			after = catalogtest.Edit(t, states[len(states)-1])
+		}
 		steps := catalog.Diff(after, o)
 		report := guard.Inspect(all, guard.Change{Observed: o, Desired: after, Steps: steps})
 		require.True(t, proto.Equal(held, o), "Inspect changes nothing")
@@ -363,4 +431,53 @@ func TestInspect_ComparesPricesThatReturn(t *testing.T) {
 			}).Findings, "what was on sale last")
 		})
 	}
+}
+
+// TestInspect_ComparesAFormerDefaultThatReturns: one call unarchives the price, and the last one clears its mark.
+func TestInspect_ComparesAFormerDefaultThatReturns(t *testing.T) {
+	t.Parallel()
+	s := &catalogtest.Stripe{}
+	desired := func(id, minor string) *catalogv1.ProductChange {
+		c := wanted(&catalogv1.Product{Id: "mug", Name: "Mug", Prices: []*catalogv1.Price{
+			{Id: id, Currency: "eur", UnitAmount: minor}, {Id: "other", Currency: "usd", UnitAmount: "1500"},
+		}})
+		c.UnmanagedFields = []string{"default_price"}
+		return c
+	}
+	o := synced(t, s, desired("one", "100"))
+	for _, p := range o.GetPrices() {
+		if p.GetPrice().GetId() == "one" {
+			_, err := s.Call(catalog.UpdateProduct, "mug", catalog.Param{Name: "default_price", Value: p.GetStripeId()})
+			require.NoError(t, err)
+		}
+	}
+	o = synced(t, s, desired("two", "10000"))
+	back := desired("one", "100")
+	steps := catalog.Diff(back, o)
+	report := guard.Inspect(all, guard.Change{Observed: o, Desired: back, Steps: steps})
+	require.Len(t, report.Findings, 1, "%v", steps)
+	require.Equal(t, "price one would change by -99 %: 100.00 EUR to 1.00 EUR; the limit is 50 %",
+		report.Findings[0].Message)
+	require.Empty(t, report.Counted.Currencies)
+}
+
+// TestInspect_CountsNoPriceBesideAnArchivedOne: a call that only clears the mark of an archived price puts nothing on
+// sale, so that the active price with its id is not replaced.
+func TestInspect_CountsNoPriceBesideAnArchivedOne(t *testing.T) {
+	t.Parallel()
+	s := &catalogtest.Stripe{}
+	synced(t, s, wanted(mug()))
+	o := synced(t, s, wanted(with(func(p *catalogv1.Product) { p.Prices, p.DefaultPrice = nil, "" })))
+	require.Len(t, o.GetPrices(), 1)
+	_, err := s.Call(catalog.CreatePrice, "", catalog.Param{Name: "product", Value: "mug"},
+		catalog.Param{Name: "currency", Value: "eur"}, catalog.Param{Name: "unit_amount", Value: "1400"},
+		catalog.Param{Name: "metadata[driftless_price]", Value: "one"})
+	require.NoError(t, err)
+	o, desired := s.Observed("mug"), wanted(mug())
+	o.Version = 1
+	steps := catalog.Diff(desired, o)
+	require.True(t, slices.ContainsFunc(steps, func(step catalog.Step) bool {
+		return step.StripePriceID == o.GetPrices()[1].GetStripeId()
+	}), "%v", steps)
+	require.Empty(t, guard.Inspect(all, guard.Change{Observed: o, Desired: desired, Steps: steps}).Counted.Prices)
 }

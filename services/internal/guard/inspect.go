@@ -133,7 +133,8 @@ func newSale(c Change) *sale {
 			s.active = s.active || active == "true"
 		case catalog.UpdatePrice:
 			s.retired[step.StripePriceID] = s.retired[step.StripePriceID] || active == "false"
-			s.unarchived[step.StripePriceID] = active == "true" &&
+			// A price can have two steps: the first unarchives it, and the last clears its mark.
+			s.unarchived[step.StripePriceID] = s.unarchived[step.StripePriceID] || active == "true" &&
 				!catalog.FindPrice(c.Observed, step.StripePriceID).GetPrice().GetActive()
 		case catalog.CreatePrice:
 			created = append(created, s.wanted[step.PriceID])
@@ -244,11 +245,15 @@ func (p pair) factor() decimal.Decimal {
 	return after.Div(before)
 }
 
+// minimum is the least that a customer can choose to pay. An amount that the customer does not choose is compared with
+// it as well.
+const minimum = "the minimum"
+
 // move is how the cost of a quantity, or a bound of an amount that the customer chooses, changes.
 type move struct {
 	currency string
 	units    uint64
-	// bound is what changes if it is not the cost: "the minimum".
+	// bound is what changes if it is not the cost: minimum or "the preset".
 	bound string
 	// from and to are for the same length of time.
 	from, to decimal.Decimal
@@ -265,24 +270,29 @@ func (t tariff) moves(after tariff, factor decimal.Decimal) (out []move) {
 			out = append(out, move{currency: t.currency, units: units, from: from, to: to.Div(factor), asked: to})
 		}
 	}
-	for _, bound := range []struct {
-		name string
-		of   func(*catalogv1.CustomUnitAmount) string
-	}{
-		{"the minimum", (*catalogv1.CustomUnitAmount).GetMinimum},
-		{"the preset", (*catalogv1.CustomUnitAmount).GetPreset},
-	} {
-		from, ok := amount(bound.of(t.custom), "")
-		to, also := amount(bound.of(after.custom), "")
-		if ok && also {
-			out = append(out, move{currency: t.currency, units: 1, bound: bound.name, from: from, to: to, asked: to})
-		}
+	if t.custom == nil && after.custom == nil {
+		return out
+	}
+	compare := func(bound string, from, to decimal.Decimal) {
+		out = append(out, move{currency: t.currency, units: 1, bound: bound, from: from, to: to, asked: to})
+	}
+	from, ok := t.leastCost()
+	to, also := after.leastCost()
+	if ok && also {
+		compare(minimum, from, to)
+	}
+	from, ok = amount(t.custom.GetPreset(), "")
+	to, also = amount(after.custom.GetPreset(), "")
+	if ok && also {
+		compare("the preset", from, to)
 	}
 	return out
 }
 
-// becomesFree reports whether something that had a price has none.
-func (m move) becomesFree() bool { return m.bound == "" && m.from.IsPositive() && m.to.IsZero() }
+// becomesFree reports whether something that had a price has none, or the customer may choose that it has none.
+func (m move) becomesFree() bool {
+	return (m.bound == "" || m.bound == minimum) && m.from.IsPositive() && m.to.IsZero()
+}
 
 // never is more than every percentage that a limit can have. It stands for a price that was free.
 var never = decimal.New(1, 12)
@@ -317,11 +327,11 @@ func (m move) words() string {
 	return sign + m.percent().Round(places).String() + " %"
 }
 
-// of names what changes where it is not the cost of one unit: " for 100 units".
+// of names what changes where it is not the cost of one unit: " for 100 units", " at the minimum".
 func (m move) of() string {
 	switch {
 	case m.bound != "":
-		return " in " + m.bound
+		return " at " + m.bound
 	case m.units > 1:
 		return fmt.Sprintf(" for %d units", m.units)
 	default:

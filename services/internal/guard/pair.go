@@ -56,6 +56,8 @@ func (s *sale) edited() (edited []pair, arrivals []*catalogv1.Price) {
 		case catalog.UpdatePrice:
 			held := catalog.FindPrice(s.Observed, step.StripePriceID)
 			switch {
+			case held != nil && s.again[after.GetId()] == step.StripePriceID:
+				// An earlier step of the same price has put it on sale.
 			case s.unarchived[step.StripePriceID] || s.replaced(step) != nil:
 				s.again[after.GetId()] = step.StripePriceID
 				arrivals = append(arrivals, after)

@@ -40,7 +40,8 @@ func (s *sale) replaced(step catalog.Step) (found *catalogv1.ObservedPrice) {
 	case catalog.UpdatePrice:
 		again := catalog.FindPrice(s.Observed, step.StripePriceID)
 		active, _ := step.Param("active")
-		if again == nil || active == "false" || isActive(again.GetPrice()) && again.GetReplacedAt() == nil {
+		isKept := isActive(again.GetPrice()) && again.GetReplacedAt() != nil
+		if again == nil || active == "false" || !isKept && !s.unarchived[step.StripePriceID] {
 			return nil
 		}
 	case catalog.CreateProduct, catalog.UpdateProduct:
