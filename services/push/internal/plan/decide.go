@@ -57,6 +57,10 @@ type Decision struct {
 	// Report is what the guard judges before the claim is stored: see Judge. It is nil if there is nothing to judge,
 	// because the plan has no calls or its version was admitted before.
 	Report *guard.Report
+	// isApproved reports whether the version was held and has enough approvals.
+	isApproved bool
+	// approved are the findings that those approvals cover in this plan.
+	approved []*catalogv1.Finding
 	// Publish reports whether the outcome is to be published without a call: with Unchanged at once, with Store once
 	// the state is stored.
 	Publish bool
@@ -107,6 +111,12 @@ func (p *Planner) Decide(req Request, seen Seen) Decision {
 		Desired: req.Change, Observed: seen.Observed, Calls: calls, Adopted: req.Adopted,
 		HoldCreations: p.HoldCreations,
 	})
+	if hold := p.approvedHold(req, seen.Observed); hold != nil {
+		d.isApproved = true
+		if req.hasExceptionsOf(hold) {
+			d.approved = hold.GetFindings()
+		}
+	}
 	// The guard also judges an overlap that begins or ends without a call.
 	hasOverlapChange := observed != seen.Observed
 	if (len(calls) > 0 || hasOverlapChange) && !p.isAdmitted(req, seen.Observed) {

@@ -32,11 +32,19 @@ func (p *Planner) RulesHash() uint64 {
 }
 
 // isAdmitted reports whether the guard needs no judgement of a version. It was approved, or some of its calls may have
-// been made.
+// been made. Without the parts that Stripe refused it is another plan than the one that was judged.
 func (p *Planner) isAdmitted(req Request, o *catalogv1.Observed) bool {
 	version := req.Change.GetVersion()
-	// Without the parts that Stripe refused it is another plan than the one that was judged.
-	return version > 0 && o.GetAdmittedVersion() == version && req.IsComplete() || p.approvedHold(req, o) != nil
+	hasBegun := version > 0 && o.GetAdmittedVersion() == version
+	approved := p.approvedHold(req, o)
+	return req.IsComplete() && (hasBegun || approved != nil && req.hasExceptionsOf(approved))
+}
+
+// hasExceptionsOf reports whether a hold is of a request with the same exceptions. Other exceptions are other calls,
+// and nobody has approved those.
+func (r Request) hasExceptionsOf(hold *catalogv1.Hold) bool {
+	return slices.Equal(hold.GetOverwrite(), r.Exceptions.Overwrite) &&
+		slices.Equal(hold.GetLeave(), r.Exceptions.Leave)
 }
 
 // approvedHold returns the hold of the request's version if it is approved, else nil.
@@ -85,9 +93,29 @@ func (d Decision) own(record *meshv1.Guard) []guard.Finding {
 	return guard.Judge(record, *d.Report, d.Plan.Change.GetViolations(), d.Plan.At)
 }
 
+// unlessApproved returns the findings of a plan, none if those that a hold would record are approved. The approval of a
+// change covers what is left of it when Stripe refuses a part, and not what only the rest would lead to.
+func (d Decision) unlessApproved(findings []guard.Finding) []guard.Finding {
+	for _, found := range recorded(findings) {
+		if !slices.ContainsFunc(d.approved, func(a *catalogv1.Finding) bool { return isSameFinding(a, found) }) {
+			return findings
+		}
+	}
+	return nil
+}
+
+// isSameFinding reports whether two findings about the same version are about the same danger. Their messages may
+// differ: counts go on, and a product that is half made has other prices.
+func isSameFinding(a, b *catalogv1.Finding) bool {
+	if a.GetRule() != b.GetRule() || a.GetPriceId() != b.GetPriceId() {
+		return false
+	}
+	return a.GetPriceId() == "" || a.GetBefore() == b.GetBefore() && a.GetAfter() == b.GetAfter()
+}
+
 // Judge asks the guard about a plan, and returns why it is held. None of its calls may then be made. Without findings
-// the plan counts as made in the account's record, which Judge edits in place. totals may be nil if NeedsTotals reports
-// false.
+// the plan counts as made in the account's record, which Judge edits in place. If all findings were approved, it does
+// not count. totals may be nil if NeedsTotals reports false.
 func (p *Planner) Judge(d Decision, record *meshv1.Guard, totals *guard.Totals) []guard.Finding {
 	product := d.Observed.GetProductId()
 	if d.Report == nil {
@@ -96,9 +124,9 @@ func (p *Planner) Judge(d Decision, record *meshv1.Guard, totals *guard.Totals) 
 	}
 	if findings := d.own(record); len(findings) > 0 {
 		guard.Release(record, product)
-		return findings
+		return d.unlessApproved(findings)
 	}
-	findings := guard.Admit(record, p.Guard, d.Report.Counted, totals, d.Plan.At)
+	findings := d.unlessApproved(guard.Admit(record, p.Guard, d.Report.Counted, totals, d.Plan.At))
 	if len(findings) == 0 {
 		guard.Release(record, product)
 	}
@@ -120,10 +148,14 @@ func (p *Planner) Release(d Decision) {
 }
 
 // Hold returns the observed state that records why a plan is held. It has no claim, and none of the plan's intents.
-// isNew reports whether the product was not held before for the same version and the same rules.
+// isNew reports whether the product was not held before for the same version and the same rules. A hold that was
+// approved has ended: what is held now is another plan of its version, and needs approvals of its own.
 func Hold(req Request, d Decision, findings []guard.Finding) (o *catalogv1.Observed, isNew bool) {
 	o = proto.CloneOf(d.Observed)
 	before := d.Observed.GetHold()
+	if d.isApproved {
+		before = nil
+	}
 	hold := &catalogv1.Hold{
 		Version:   req.Change.GetVersion(),
 		Since:     timestamppb.New(d.Plan.At),
@@ -134,9 +166,7 @@ func Hold(req Request, d Decision, findings []guard.Finding) (o *catalogv1.Obser
 	if before != nil {
 		hold.Since = before.GetSince()
 	}
-	// Other exceptions are other calls, and nobody has approved those.
-	if before.GetVersion() == hold.GetVersion() && slices.Equal(before.GetOverwrite(), hold.GetOverwrite()) &&
-		slices.Equal(before.GetLeave(), hold.GetLeave()) {
+	if before.GetVersion() == hold.GetVersion() && req.hasExceptionsOf(before) {
 		hold.Approvals = before.GetApprovals()
 	}
 	o.Hold, o.Released = hold, nil

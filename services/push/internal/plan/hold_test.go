@@ -41,27 +41,33 @@ func newGuardedShop() *guardedShop { return &guardedShop{shop: newShop(), record
 
 // round makes a round as push does: the guard is asked before the claim.
 func (s *guardedShop) round(t require.TestingT, p *plan.Planner, req plan.Request, fateOf func() fate) (held bool) {
-	d := s.decide(p, req)
+	d, held := s.claim(p, req)
+	if d.Action == plan.Call && !held {
+		if r, alive := s.call(t, d.Plan, fateOf); alive {
+			require.Equal(t, plan.Released, p.Record(s.observed, req, d.Plan, r))
+		}
+	}
+	return held
+}
+
+// claim decides and asks the guard, and stores the claim or the hold.
+func (s *guardedShop) claim(p *plan.Planner, req plan.Request) (d plan.Decision, held bool) {
+	d = s.decide(p, req)
 	if d.Plan == nil {
-		return false
+		return d, false
 	}
 	totals := guard.NewTotals(s.record, s.now)
 	totals.Add(s.observed)
 	if findings := p.Judge(d, s.record, totals); len(findings) > 0 {
 		s.observed, _ = plan.Hold(req, d, findings)
-		return true
+		return d, true
 	}
 	if d.Report != nil {
 		active, sold := s.isOnSale()
 		s.mustSell = active && sold
 	}
 	s.observed = proto.CloneOf(d.Plan.State)
-	if d.Action == plan.Call {
-		if r, alive := s.call(t, d.Plan, fateOf); alive {
-			require.Equal(t, plan.Released, p.Record(s.observed, req, d.Plan, r))
-		}
-	}
-	return false
+	return d, false
 }
 
 // isOnSale reports whether Stripe has the product active, and whether an active price sells it.

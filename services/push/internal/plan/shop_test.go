@@ -24,6 +24,8 @@ type shop struct {
 	answers  map[string]answer
 	observed *catalogv1.Observed
 	now      time.Time
+	// refuses reports whether Stripe refuses a call for good. Nil refuses none.
+	refuses func(catalog.Step) bool
 }
 
 type answer struct {
@@ -91,6 +93,14 @@ func (s *shop) call(t require.TestingT, pl *plan.Plan, fateOf func() fate) (r pl
 		failed := &plan.Failed{
 			Step: step, Index: i,
 			Failure: &stripeapi.Failure{Action: stripeapi.RetrySameKey, Err: errors.New("no answer")},
+		}
+		if s.refuses != nil && s.refuses(step) {
+			failed.Failure = &stripeapi.Failure{
+				Action: stripeapi.Refuse, OutcomeKnown: true, Status: http.StatusBadRequest,
+				Err: errors.New("refused"),
+			}
+			r.Failed = failed
+			return r, true
 		}
 		switch fateOf() {
 		case succeeds:
