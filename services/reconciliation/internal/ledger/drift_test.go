@@ -323,6 +323,25 @@ func TestDrift_WritesEveryEditOfOneSideBack(t *testing.T) {
 	require.Equal(t, ledger.WrittenBack, b.latest().State)
 }
 
+// A repair of one field must not overwrite the value of another one that a person has decided to keep.
+func TestDecide_KeptValueIsLeftByRepairs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.syncBoth("A")
+	b.observeBeside("theirs", "Their mug")
+	b.now = b.now.Add(2 * time.Minute)
+	b.findDrift()
+	decided, err := b.Decide(t.Context(), product, []string{"description"},
+		ledger.Entry{EventID: "kept", Product: product, At: b.now, Kind: "resolved"},
+		ledger.Decision{Keep: ledger.StripeSide}, nil)
+	require.NoError(t, err)
+	require.Len(t, decided, 1)
+	b.now = b.now.Add(time.Hour)
+	b.findDrift()
+	require.Equal(t, ledger.Commands{Repair: true, Leave: []string{"description"}, WriteBack: []string{"description"}},
+		b.commands[len(b.commands)-1])
+}
+
 func TestDecide_IgnoredDriftReopensOnChange(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

@@ -44,6 +44,10 @@ func (l *Ledger) commands(p *Product) Commands {
 			o.Import = d.Decided == StripeSide || d.Decided == "" && l.extras == ExtrasImport
 		case d.takesStripe():
 			o.WriteBack = append(o.WriteBack, p.Field(d))
+			if d.Decided == StripeSide {
+				// A repair of another field comes before the write-back.
+				o.Leave = append(o.Leave, p.Field(d))
+			}
 		case d.Decided == CatalogSide:
 			o.Repair, o.Overwrite = true, append(o.Overwrite, p.Field(d))
 		case d.Action == catalog.Repair:
