@@ -132,10 +132,11 @@ func readyToAdopt(ctx context.Context,
 		switch {
 		case scan == nil:
 			return nil, nil, errors.New("it is unknown what Stripe has: run `driftless scan` first")
+		case scan.GetError() != "":
+			return nil, nil, errors.New("the scan of Stripe " + scanState(scan) +
+				": start another with `driftless scan`")
 		case scan.GetFinishedAt() == nil:
-			return nil, nil,
-				errors.New("the scan of Stripe " + scanState(scan) +
-					": wait until it ends, or start another with `driftless scan`")
+			return nil, nil, errors.New("the scan of Stripe " + scanState(scan) + ": wait until it ends")
 		}
 		behind := uint64(0)
 		for _, consumer := range resp.Msg.GetConsumers() {
