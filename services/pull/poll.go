@@ -257,6 +257,10 @@ func (p *puller) readEvents(ctx context.Context, report *meshv1.PollReport) erro
 		read, err = p.readFrom(ctx, at.position)
 	}
 	if err != nil {
+		if read.next != at.position {
+			// All events up to there are stored. A poll of many pages that always began again might never end.
+			err = errors.Join(err, p.storePosition(ctx, &at, read.next))
+		}
 		return err
 	}
 	readUpTo := time.Unix(read.answeredAt, 0).Add(-rereadWindow)

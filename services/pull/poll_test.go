@@ -3,6 +3,9 @@ package pull_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,6 +81,37 @@ func TestPoll_ReadsManyEventsPageByPageOldestFirst(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, topology.StripeSubject("default", fmt.Sprintf("p%d", i)), msg.Subject)
 	}
+}
+
+// TestPoll_KeepsWhatItHasReadIfAPageFails: a poll of thousands of pages would not end if it always began again.
+func TestPoll_KeepsWhatItHasReadIfAPageFails(t *testing.T) {
+	r := newRig(t)
+	for i := range 250 {
+		r.product(fmt.Sprintf("p%d", i))
+	}
+	// The oldest page is the third. The page after it has the next 100 events, and the last one fails.
+	_, err := r.admin.AddFault(t.Context(), stripesim.Fault{
+		Kind: stripesim.FaultUnavailable, Path: "/v1/events", Skip: 4, Count: 1,
+	})
+	require.NoError(t, err)
+	target, err := url.Parse(r.simURL)
+	require.NoError(t, err)
+	server := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
+		ModifyResponse: func(res *http.Response) error {
+			// The events are older than the poll reads twice.
+			res.Header.Set("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
+			return nil
+		},
+	})
+	t.Cleanup(server.Close)
+	r.simURL = server.URL
+	r.pull(time.Hour)
+	require.Eventually(t, func() bool { return r.polled().GetError() != "" }, patience, 10*time.Millisecond)
+	require.EqualValues(t, 150, r.stored(topology.StreamStripe))
+	at, err := r.position().GetString(t.Context())
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(at, "evt_"), at)
 }
 
 // TestPoll_MovesAnOldCursorWithoutEvents: a catalog without a change for a month must not look like a month without a
