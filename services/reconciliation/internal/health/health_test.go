@@ -254,6 +254,12 @@ func TestJudge_FindsWhatNeedsAttention(t *testing.T) {
 			},
 			notes: []string{"scan: the latest scan failed: 403", "poll: Stripe's events could not be read: 500"},
 		},
+		"objects that a scan left unread": {
+			edit: func(s *controlv1.GetStatusResponse) {
+				s.LastScan = &meshv1.ScanReport{FinishedAt: since, Unconfirmed: 300}
+			},
+			notes: []string{"scan: the latest scan could not read 300 objects of Stripe: another one does"},
+		},
 		"creations held": {
 			edit:  func(s *controlv1.GetStatusResponse) { s.CreationsHeld = true },
 			notes: []string{"creations: push creates nothing in Stripe (push_create is off)"},

@@ -166,8 +166,13 @@ func (n *notices) checks() {
 
 // reads finds reads of Stripe that fail. Equality says when it is unknown for that reason.
 func (n *notices) reads() {
-	if scan := n.status.GetLastScan(); scan.GetError() != "" && scan.GetFinishedAt() == nil {
+	scan := n.status.GetLastScan()
+	switch unread := scan.GetUnconfirmed(); {
+	case scan.GetFinishedAt() == nil && scan.GetError() != "":
 		n.notef("scan", "driftless scan", "the latest scan failed: %s", scan.GetError())
+	case scan.GetFinishedAt() != nil && unread > 0:
+		n.notef("scan", "driftless scan", "the latest scan could not read %s of Stripe: another one does",
+			plural(unread, "object", "objects"))
 	}
 	if poll := n.status.GetLastPoll(); poll.GetError() != "" {
 		n.notef("poll", "", "Stripe's events could not be read: %s", poll.GetError())
