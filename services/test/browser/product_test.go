@@ -92,6 +92,13 @@ func TestProduct_ShowsBothSidesAndActs(t *testing.T) {
 	p.waitText("The guard holds the change")
 	p.requireAccessible()
 	p.picture("product-held")
+	// The page showed an earlier change than the one that is held now.
+	require.Equal(t, 2, ask(p, chromedp.Evaluate[int](
+		`[...document.querySelectorAll("input[name=held]")].map((i) => i.value = "1").length`)))
+	p.act("Approve", "The new list price")
+	p.waitText("another change is held now")
+	p.visit("/products/cup")
+	p.waitText("The guard holds the change")
 	p.act("Approve", "The new list price")
 	p.waitText("the change is approved")
 	p.waitText("Replaced")
