@@ -60,7 +60,7 @@ func (c *comparison) sweepLostPage(ctx context.Context, tokens []string) error {
 }
 
 // managed returns the observed states of those of the products, given as tokens, that Driftless manages. Stripe may not
-// have them any more.
+// have them any more. It skips states that cannot be decoded.
 func (in *ingester) managed(ctx context.Context, tokens []string) (managed []*catalogv1.Observed, err error) {
 	for page := range slices.Chunk(tokens, observedPageSize) {
 		entries, err := in.stores.Observed().ByToken(ctx, in.account, page)
@@ -68,6 +68,11 @@ func (in *ingester) managed(ctx context.Context, tokens []string) (managed []*ca
 			return nil, err
 		}
 		for _, e := range entries {
+			if e.Undecodable != nil {
+				in.logger.ErrorContext(ctx, "could not decide whether Driftless manages a product; skipped it",
+					"product", e.Observed.GetProductId(), "error", e.Undecodable)
+				continue
+			}
 			if catalog.IsManaged(e.Observed) {
 				managed = append(managed, e.Observed)
 			}

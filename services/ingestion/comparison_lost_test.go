@@ -20,7 +20,7 @@ func (r *rig) purgeCatalog() {
 }
 
 // CATALOG was purged while ingestion was down, and a product left the tables. OBSERVED knows that Driftless manages it
-// in Stripe. The pen is somebody else's, and the bag is gone from Stripe.
+// in Stripe. The pen is somebody else's, and the bag is gone from Stripe. The state of the hat is damaged.
 func TestComparison_RemovesProductsThatCatalogLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -34,6 +34,7 @@ func TestComparison_RemovesProductsThatCatalogLost(t *testing.T) {
 		r.observe(id, id+"-eur", "price_"+id, written)
 	}
 	r.observe("pen", "pen-eur", "price_pen", 0)
+	r.damage("hat")
 	_, err := r.stores.Observed().Update(t.Context(), "default", "bag", func(o *catalogv1.Observed) error {
 		o.Version = 1
 		return nil
@@ -55,7 +56,7 @@ func TestComparison_RemovesProductsThatCatalogLost(t *testing.T) {
 	// Push asks for a product when it finds that CATALOG has no state of it, and waits for the answer.
 	r.observe("cap", "cap-eur", "price_cap", 1)
 	id := nuid.Next()
-	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"cap", "pen", "bag"}, false))
+	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"cap", "hat", "pen", "bag"}, false))
 	r.requireGone("cap")
 	r.requireGone("bag")
 	r.eventually("answered", func() bool {

@@ -217,7 +217,13 @@ func (s *stripeIDs) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if batch = append(batch, stripeids.State(e)); len(batch) == stripeIDsBatch {
+		if e.Undecodable != nil {
+			s.logger.ErrorContext(ctx, "a product has no rows in driftless.stripe_ids", "product",
+				e.Observed.GetProductId(), "error", e.Undecodable)
+			continue
+		}
+		batch = append(batch, stripeids.State{Observed: e.Observed, Revision: e.Revision})
+		if len(batch) == stripeIDsBatch {
 			if err := s.write(ctx, batch, position); err != nil {
 				return err
 			}
@@ -238,7 +244,7 @@ func (s *stripeIDs) apply(ctx context.Context, page state.ObservedPage, position
 	for entries := range slices.Chunk(page.Entries, stripeIDsBatch) {
 		states := make([]stripeids.State, len(entries))
 		for i, e := range entries {
-			states[i] = stripeids.State(e)
+			states[i] = stripeids.State{Observed: e.Observed, Revision: e.Revision}
 		}
 		position.Revision = entries[len(entries)-1].Revision
 		if err := s.write(ctx, states, *position); err != nil {

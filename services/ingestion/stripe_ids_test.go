@@ -12,6 +12,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
 	"github.com/driftless-sync/driftless/services/internal/config"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // observe stores the state of a product that sells at one price, as push would after a version.
@@ -28,6 +29,13 @@ func (r *rig) observe(product, price, stripePrice string, version uint64) {
 		})
 		return nil
 	})
+	require.NoError(r.t, err)
+}
+
+// damage stores an observed state that cannot be decoded.
+func (r *rig) damage(product string) {
+	r.t.Helper()
+	_, err := r.mesh.JetStream().Publish(r.t.Context(), "$KV."+topology.BucketObserved+".default."+product, []byte{0xff})
 	require.NoError(r.t, err)
 }
 
@@ -52,6 +60,7 @@ func (r *rig) within(atMost time.Duration, what string, met func() bool) {
 func TestStripeIDs_FollowObserved(t *testing.T) {
 	r := newRig(t)
 	r.cfg.StripeIDs = true
+	r.damage("damaged")
 	const n = 1200 // more than two transactions
 	for i := range n {
 		r.observe(fmt.Sprintf("p%d", i), fmt.Sprintf("p%d-eur", i), fmt.Sprintf("price_%d", i), 3)

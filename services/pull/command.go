@@ -12,6 +12,7 @@ import (
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
@@ -131,6 +132,8 @@ func (p *puller) readProduct(ctx context.Context, msg mesh.Message[*meshv1.Comma
 	switch {
 	case err == nil, errors.Is(err, errShadowed), errors.Is(err, errLinking):
 		return mesh.Ack()
+	case errors.Is(err, state.ErrUndecodable):
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonUndecodable, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
 		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))
 	default:

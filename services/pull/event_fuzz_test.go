@@ -68,7 +68,7 @@ func FuzzEvent(f *testing.F) {
 			}},
 		}
 		for range 2 {
-			n.apply(observed)
+			n.apply(observed, false)
 			catalog.RememberEvent(observed, event.ID)
 		}
 		encode(t, observed)

@@ -7,18 +7,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
+	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/budget"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
+	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
 // eventUpdate is an event that push did not cause.
 type eventUpdate struct {
 	stripeapi.Event
-	apply func(*catalogv1.Observed) catalog.Result
+	// apply applies the event. old reports whether a scan has begun since the event.
+	apply func(o *catalogv1.Observed, old bool) catalog.Result
 	// marked reports whether the event shows a price with Driftless's mark.
 	marked bool
 	// copied reports whether that mark was copied from another price.
@@ -27,7 +31,7 @@ type eventUpdate struct {
 
 // applyEvents applies events to the observed state of one product, in one write. Events that cannot be ordered, or are
 // incomplete, are resolved by reading the product.
-func (p *puller) applyEvents(ctx context.Context, ref productRef, all []eventUpdate) error {
+func (p *puller) applyEvents(ctx context.Context, ref productRef, now time.Time, all []eventUpdate) error {
 	// Apply in order: a later event may make the read for an earlier one unnecessary.
 	slices.SortStableFunc(all, func(a, b eventUpdate) int { return cmp.Compare(a.Created, b.Created) })
 	var unordered []eventUpdate
@@ -35,11 +39,16 @@ func (p *puller) applyEvents(ctx context.Context, ref productRef, all []eventUpd
 	err := ref.update(ctx, func(o *catalogv1.Observed) error {
 		unordered, results = nil, nil
 		touched := false
+		// It is read as late as possible: a scan that begins after the write corrects it.
+		scanned, err := p.scannedSince(ctx, now, all)
+		if err != nil {
+			return err
+		}
 		for _, n := range all {
 			if catalog.SeenEvent(o, n.ID) {
 				continue
 			}
-			effect := n.apply(o)
+			effect := n.apply(o, n.Created <= scanned)
 			if effect == catalog.Unordered {
 				unordered = append(unordered, n)
 				continue
@@ -70,9 +79,26 @@ func (p *puller) applyEvents(ctx context.Context, ref productRef, all []eventUpd
 	return p.rereadForEvents(budget.For(ctx, budget.Events), ref, unordered)
 }
 
+// minOldAge is the age from which the events that followed an event may be lost, less a margin for clocks. Then only a
+// scan knows what they said. Polls read all events of the last startAge, so they put younger ones in order.
+const minOldAge = startAge - time.Minute
+
+// scannedSince returns the second in which the latest scan began, also if it has not ended. It returns 0 if all events,
+// which are in the order of their times, are young.
+func (p *puller) scannedSince(ctx context.Context, now time.Time, all []eventUpdate) (int64, error) {
+	if now.Sub(time.Unix(all[0].Created, 0)) < minOldAge {
+		return 0, nil
+	}
+	scan := &meshv1.ScanReport{}
+	_, err := p.stores.Record(topology.KeyScan, p.account).Get(ctx, scan)
+	return scan.GetStartedAt().GetSeconds(), err
+}
+
 // decodeUpdate returns an event and how to apply its payload to an observed state.
 func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
-	n := eventUpdate{Event: event, apply: func(*catalogv1.Observed) catalog.Result { return catalog.Unordered }}
+	n := eventUpdate{
+		Event: event, apply: func(*catalogv1.Observed, bool) catalog.Result { return catalog.Unordered },
+	}
 	if event.Thin {
 		return n, nil
 	}
@@ -87,7 +113,11 @@ func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
 			// The payload is the last state. It does not say that the object is gone.
 			s = catalog.ProductSighting{Seen: event.Created}
 		}
-		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObserveProduct(o, s) }
+		n.apply = func(o *catalogv1.Observed, old bool) catalog.Result {
+			sighting := s
+			sighting.Old = old
+			return catalog.ObserveProduct(o, sighting)
+		}
 	case "price":
 		s, _, err := stripeapi.DecodePrice(event.Object, event.Created)
 		if err != nil {
@@ -106,7 +136,11 @@ func decodeUpdate(event stripeapi.Event) (eventUpdate, error) {
 		s.Untold = s.Price != nil && verb == "updated" && (len(event.Changed) == 0 ||
 			slices.ContainsFunc(event.Changed,
 				func(name string) bool { return !catalog.EventShowsPriceField(name) }))
-		n.apply = func(o *catalogv1.Observed) catalog.Result { return catalog.ObservePrice(o, s) }
+		n.apply = func(o *catalogv1.Observed, old bool) catalog.Result {
+			sighting := s
+			sighting.Old = old
+			return catalog.ObservePrice(o, sighting)
+		}
 	default:
 		return n, fmt.Errorf("event %s of type %s is about neither a product nor a price", event.ID, event.Type)
 	}
@@ -144,7 +178,8 @@ func (p *puller) rereadForEvents(ctx context.Context, ref productRef, unordered 
 	}
 	if skipped {
 		return ref.update(ctx, func(o *catalogv1.Observed) error {
-			o.Whole = false
+			// The events are never seen again, so push must read the product before its first plan.
+			o.Whole, o.Stale = false, true
 			remember(o, unordered)
 			return nil
 		})
@@ -171,7 +206,7 @@ func remember(o *catalogv1.Observed, all []eventUpdate) {
 }
 
 // skipsRead reports whether the read of a product is skipped. That is so if the read allowance is nearly used up and
-// the product is not in the catalog. The next scan updates such a product, and an import waits for it.
+// the product is not in the catalog. The next scan updates such a product. An import and push read it first.
 func (p *puller) skipsRead(ctx context.Context, ref productRef) (bool, error) {
 	low, err := p.lowOnReads(ctx)
 	if err != nil || !low {

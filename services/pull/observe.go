@@ -93,7 +93,13 @@ func (p *puller) handleProductEvents(ref productRef, arrivals []arrival) {
 	}
 	defer release()
 	observed, _, err := ref.get(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, state.ErrUndecodable):
+		for _, a := range arrivals {
+			*a.verdict = p.verdict(a, ref, err)
+		}
+		return
+	case err != nil:
 		all(mesh.Retry(err))
 		return
 	}
@@ -129,7 +135,7 @@ func (p *puller) handleProductEvents(ref productRef, arrivals []arrival) {
 	if len(others) == 0 {
 		return
 	}
-	err = p.applyEvents(others[0].Context, ref, updates)
+	err = p.applyEvents(others[0].Context, ref, now, updates)
 	for _, a := range others {
 		*a.verdict = p.verdict(a, ref, err)
 	}
@@ -149,6 +155,8 @@ func (p *puller) verdict(a arrival, ref productRef, err error) mesh.Verdict {
 		return mesh.Busy(min(mesh.RetryDelay(a.Attempt), maxRetryDelay))
 	case errors.Is(err, state.ErrTooLarge):
 		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonExhausted, err))
+	case errors.Is(err, state.ErrUndecodable):
+		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonUndecodable, err))
 	case stripeapi.Classify(err).Action == stripeapi.Refuse:
 		return mesh.Dead(p.deadLetter(ref.product, topology.ReasonRefused, err))
 	default:

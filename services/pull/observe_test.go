@@ -300,6 +300,8 @@ func TestObserve_KeepsTheReserveOfReads(t *testing.T) {
 	require.Equal(t, 1, r.requests("GET /v1/products/{id}"))
 	require.Equal(t, "Known", r.observedOf("mug").GetProduct().GetName())
 	require.False(t, r.observedOf("mug").GetWhole(), "an import reads it first")
+	require.True(t, r.observedOf("mug").GetStale(), "push reads it before its first plan")
+	require.False(t, r.observedOf("cup").GetStale())
 	require.NotEqual(t, "Known", r.observedOf("cup").GetProduct().GetName())
 }
 

@@ -114,7 +114,8 @@ type scan struct {
 	revision, end uint64
 	// missing has the keys of unlisted objects that are not read yet.
 	missing map[uint64]bool
-	// failed has the products of the catalog with objects that could not be processed.
+	// failed has the products of the catalog with objects that could not be processed, and those whose observed state
+	// cannot be decoded.
 	failed map[string]bool
 	// idle is the number of listers that wait for a range.
 	idle int
@@ -358,19 +359,37 @@ func (s *scan) fail(ctx context.Context, ref productRef, object, reason string, 
 	}
 	known, _, err := ref.get(ctx)
 	switch {
+	case errors.Is(err, state.ErrUndecodable):
+		return s.failEntry(ctx, ref.product, err)
 	case err != nil:
 		return err
 	case ref.verify(known) != nil, !catalog.IsManaged(known), !s.isFirstFailure(ref.product):
 		return nil //nolint:nilerr // a product of others differs from nothing
 	}
-	letter := s.deadLetter(ref.product, reason, fmt.Errorf("scan of Stripe, object %s: %w", object, failure))
+	return s.reportDead(ctx, ref.product, reason, fmt.Errorf("scan of Stripe, object %s: %w", object, failure))
+}
+
+// failEntry counts a product whose observed state cannot be decoded, once. It gets a dead letter, because it may be a
+// product of the catalog. The error is about NATS.
+func (s *scan) failEntry(ctx context.Context, product string, failure error) error {
+	product = cmp.Or(product, "unknown")
+	if !s.isFirstFailure(product) {
+		return nil
+	}
+	s.count(func(r *meshv1.ScanReport) { r.Failed++ })
+	return s.reportDead(ctx, product, topology.ReasonUndecodable, fmt.Errorf("scan of Stripe: %w", failure))
+}
+
+// reportDead makes the dead letter of a product.
+func (s *scan) reportDead(ctx context.Context, product, reason string, failure error) error {
+	letter := s.deadLetter(product, reason, failure)
 	letter.Service, letter.Attempts = topology.Pull, 1
-	// A resumed scan may meet the object again.
-	letter.Id = "scan:" + s.report.GetId() + ":" + ref.product
+	// A resumed scan may meet the product again.
+	letter.Id = "scan:" + s.report.GetId() + ":" + product
 	return s.mesh.DeadLetter(ctx, letter)
 }
 
-// isFirstFailure reports whether no other object of a product has failed since the scan began or resumed.
+// isFirstFailure reports whether nothing else of a product has failed since the scan began or resumed.
 func (s *scan) isFirstFailure(product string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

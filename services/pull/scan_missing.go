@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/catalog"
+	"github.com/driftless-sync/driftless/services/internal/state"
 )
 
 // Kinds of objects in the sketch of listed ids.
@@ -45,9 +47,32 @@ func (s *scan) eachKey(o *catalogv1.Observed, yield func(key uint64, price *cata
 	}
 }
 
+// lastSeen returns the second in which a price was seen, or the product itself if price is nil.
+func lastSeen(o *catalogv1.Observed, price *catalogv1.ObservedPrice) int64 {
+	if price == nil {
+		return o.GetProductSeen()
+	}
+	return price.GetSeen()
+}
+
 // recentlyConfirmed reports whether a price of others that no list shows was read within unlistedInterval.
 func recentlyConfirmed(p *catalogv1.ObservedPrice) bool {
 	return p.GetPrice().GetId() == "" && time.Since(time.Unix(p.GetUnlisted(), 0)) < unlistedInterval
+}
+
+// entries yields the entries of OBSERVED in a range of revisions. An entry that cannot be decoded is counted as failed
+// and has no objects.
+func (s *scan) entries(ctx context.Context, from, to uint64) iter.Seq2[state.ObservedEntry, error] {
+	return func(yield func(state.ObservedEntry, error) bool) {
+		for e, err := range s.stores.Observed().Range(ctx, s.account, from, to) {
+			if err == nil && e.Undecodable != nil {
+				err = s.failEntry(ctx, e.Observed.GetProductId(), e.Undecodable)
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // compare removes the observed ids from the sketch of listed ids.
@@ -55,7 +80,7 @@ func (s *scan) compare(ctx context.Context) error {
 	if s.report.GetPhase() != meshv1.ScanPhase_SCAN_PHASE_COMPARING {
 		return nil
 	}
-	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, s.end) {
+	for e, err := range s.entries(ctx, s.revision, s.end) {
 		if err != nil {
 			return err
 		}
@@ -93,18 +118,13 @@ func (s *scan) compare(ctx context.Context) error {
 // skipped if its turn had not come. skipped is how many other keys there are.
 func (s *scan) changedMeanwhile(ctx context.Context) (changed map[uint64]bool, skipped uint64, err error) {
 	changed = map[uint64]bool{}
-	for e, err := range s.stores.Observed().Range(ctx, s.account, s.end+1, noEnd) {
+	for e, err := range s.entries(ctx, s.end+1, noEnd) {
 		if err != nil {
 			return nil, 0, err
 		}
 		s.eachKey(e.Observed, func(key uint64, price *catalogv1.ObservedPrice) {
-			seen := price.GetSeen()
-			if price == nil {
-				seen = e.Observed.GetProductSeen()
-			}
 			switch {
-			case s.began > 0 && seen > s.began:
-				// Stripe had it since the scan began, as a call of push shows. Events say what came later.
+			case s.sawLater(lastSeen(e.Observed, price)):
 			case len(changed) == maxChanged && !changed[key]:
 				skipped++
 			default:
@@ -119,6 +139,10 @@ func (s *scan) changedMeanwhile(ctx context.Context) (changed map[uint64]bool, s
 	return changed, skipped, nil
 }
 
+// sawLater reports whether an object was seen after the scan began. Stripe had it since then, as a call of push shows.
+// Events say what came later.
+func (s *scan) sawLater(seen int64) bool { return s.began > 0 && seen > s.began }
+
 // isMissing reports whether an object is to be read.
 func (s *scan) isMissing(key uint64) bool {
 	s.mu.Lock()
@@ -126,7 +150,7 @@ func (s *scan) isMissing(key uint64) bool {
 	return s.missing[key]
 }
 
-// confirmed notes that an object was read, also for a resumed scan.
+// confirmed notes that an object needs no read any more, also for a resumed scan.
 func (s *scan) confirmed(key uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +178,7 @@ func (s *scan) confirmMissing(ctx context.Context) error {
 	s.mu.Unlock()
 	var batch []*catalogv1.Observed
 	// What is not found is in no entry any more.
-	for e, err := range s.stores.Observed().Range(ctx, s.account, s.revision, noEnd) {
+	for e, err := range s.entries(ctx, s.revision, noEnd) {
 		if err != nil {
 			return err
 		}
@@ -191,6 +215,11 @@ func (s *scan) confirmAll(ctx context.Context, batch []*catalogv1.Observed) erro
 // confirmProduct reads the unlisted objects of one product.
 func (s *scan) confirmProduct(ctx context.Context, o *catalogv1.Observed) error {
 	ref := productRef{s.puller, catalog.StripeID(o), o.GetProductId()}
+	s.eachKey(o, func(key uint64, price *catalogv1.ObservedPrice) {
+		if s.sawLater(lastSeen(o, price)) {
+			s.confirmed(key)
+		}
+	})
 	if key := s.listed.Key(productKind, ref.stripeID); o.GetProduct() != nil && s.isMissing(key) {
 		gone, err := s.reread(ctx, ref, ref.stripeID, func(*catalogv1.Observed) {})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +21,10 @@ import (
 // maxWriters is how many products of a page are corrected at once.
 const maxWriters = 32
 
+// maxWrites is how often the write of a product is tried while others write it. The delays between them add up to a
+// fifth of a second.
+const maxWrites = 20
+
 // maxCachedProducts is how many products a lister caches. Prices are listed soon after their products.
 const maxCachedProducts = 1000
 
@@ -35,6 +40,8 @@ type entry struct {
 	revision uint64
 	// others is the latest revision that this scan did not write.
 	others uint64
+	// undecodable is why the state cannot be decoded. Then it is never written.
+	undecodable error
 }
 
 func newObservedCache() *observedCache { return &observedCache{entries: map[string]*entry{}} }
@@ -80,7 +87,7 @@ func (s *scan) applyPage(
 		return nil, err
 	}
 	for i, e := range read {
-		entries[unread[i]] = &entry{e.Observed, e.Revision, e.Revision}
+		entries[unread[i]] = &entry{e.Observed, e.Revision, e.Revision, e.Undecodable}
 		cache.put(unread[i], entries[unread[i]])
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -89,6 +96,10 @@ func (s *scan) applyPage(
 	var stale []string
 	for _, p := range products {
 		e := entries[p.product]
+		if e.undecodable != nil {
+			g.Go(func() error { return s.failEntry(ctx, p.product, e.undecodable) })
+			continue
+		}
 		if p.verify(e.observed) != nil {
 			// Push itself reads a product that is being adopted. Nothing is recorded of a product whose id belongs to
 			// another.
@@ -177,18 +188,20 @@ func (e *entry) apply(objects []stripeapi.Listed, before uint64) (changed bool, 
 }
 
 // storeEntry stores an entry that a page changed, and rereads doubtful objects. keep is false if the cached entry is
-// outdated.
+// outdated. A product that others write all the time is counted as unconfirmed.
 func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uint64, changed bool,
 	doubtful []string,
 ) (keep bool, err error) {
-	for attempt := 0; changed && attempt < 5; attempt++ {
-		var revision uint64
-		revision, err = s.stores.Observed().Put(ctx, e.observed, e.revision)
+	for attempt := 1; changed; attempt++ {
+		revision, err := s.stores.Observed().Put(ctx, e.observed, e.revision)
 		if err == nil {
 			e.revision = revision
 			s.count(func(r *meshv1.ScanReport) { r.Corrected++ })
-			if err = p.forgetIfAdopted(ctx, e.observed, nil); errors.Is(err, errLinking) {
+			switch err := p.forgetIfAdopted(ctx, e.observed, nil); {
+			case errors.Is(err, errLinking):
 				return false, nil
+			case err != nil:
+				return false, err
 			}
 			break
 		}
@@ -198,19 +211,25 @@ func (s *scan) storeEntry(ctx context.Context, p pageGroup, e *entry, before uin
 		if !errors.Is(err, state.ErrConflict) {
 			return false, err
 		}
-		if e.observed, e.revision, err = s.stores.Observed().Get(ctx, s.account, p.product); err != nil {
+		if attempt == maxWrites {
+			s.countUnconfirmed(ctx, p.stripeID, err)
+			return false, nil
+		}
+		if err := wait.For(ctx, time.Duration(attempt)*time.Millisecond); err != nil {
+			return false, err
+		}
+		e.observed, e.revision, err = s.stores.Observed().Get(ctx, s.account, p.product)
+		switch {
+		case errors.Is(err, state.ErrUndecodable):
+			return false, s.failEntry(ctx, p.product, err)
+		case err != nil:
 			return false, err
 		}
 		if p.verify(e.observed) != nil {
 			return false, nil //nolint:nilerr // the other writer linked or unlinked the product
 		}
 		e.others = e.revision
-		if changed, doubtful = e.apply(p.objects, before); changed {
-			err = state.ErrConflict
-		}
-	}
-	if err != nil {
-		return false, err
+		changed, doubtful = e.apply(p.objects, before)
 	}
 	for _, id := range doubtful {
 		if _, err := s.reread(ctx, p.productRef, id, func(*catalogv1.Observed) {}); err != nil {
@@ -241,6 +260,9 @@ func (s *scan) reread(ctx context.Context, ref productRef, object string,
 		}
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
+		}
+		if errors.Is(err, state.ErrUndecodable) {
+			return false, s.failEntry(ctx, ref.product, err)
 		}
 		var f *stripeapi.Failure
 		if !errors.As(err, &f) && !errors.Is(err, state.ErrTooLarge) && !errors.Is(err, state.ErrConflict) {

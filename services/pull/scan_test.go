@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v76"
@@ -297,6 +298,72 @@ func TestScan_ConfirmsWhatChangesMeanwhile(t *testing.T) {
 	}
 }
 
+// Push creates a product while the scan lists, so no list shows it. Its answer says that Stripe has it.
+func TestScan_DoesNotReadWhatPushCreatedMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.product("mug")
+	price := r.price("mug", "mug-eur")
+	r.stopEvents()
+	stop := r.pull(time.Hour)
+	r.scan("s1")
+	stop()
+	listed := idsketch.New(1)
+	listed.Remove(listed.Key("product", "mug"))
+	listed.Remove(listed.Key("price", price))
+	end, err := r.stores.Observed().Revision(t.Context())
+	require.NoError(t, err)
+	state := &meshv1.ScanState{
+		Report: scanned("s2", time.Hour, ""), Listed: listed.Marshal(), Revision: 1, End: end,
+		Began: time.Now().Add(-time.Hour).Unix(),
+	}
+	state.Report.Phase = meshv1.ScanPhase_SCAN_PHASE_CONFIRMING
+	require.NoError(t, r.stores.Record(topology.KeyScanState, "default").Put(t.Context(), state))
+	r.pull(time.Hour)
+	report := r.scan("s2")
+	require.EqualValues(t, 1, report.GetResumed())
+	require.Zero(t, report.GetReads())
+	require.Zero(t, r.reads())
+	require.Zero(t, report.GetUnconfirmed())
+	require.Zero(t, report.GetMissing()+report.GetMissingPrices())
+	require.Len(t, r.observed().GetPrices(), 1)
+}
+
+// An event comes late, after others that were lost. A scan has listed what they left, which is what was known before.
+func TestScan_OldEventsDoNotUndoWhatItListed(t *testing.T) {
+	r := newRig(t)
+	r.product("mug")
+	price := r.price("mug", "mug-eur")
+	r.stopEvents()
+	r.pull(time.Hour)
+	r.scan("s1")
+	_, err := r.stores.Observed().Update(t.Context(), "default", "mug", func(o *catalogv1.Observed) error {
+		o.ProductSeen, o.ProductUpdated, o.Prices[0].Seen = 500, 500, 500
+		return nil
+	})
+	require.NoError(t, err)
+	report := r.scan("s2")
+	require.True(t, state.HasReadAll(report))
+	require.Zero(t, report.GetCorrected(), "an equal state is not written")
+	late := func(e event) {
+		t.Helper()
+		require.Equal(t, http.StatusOK, r.send(e.body(), secret))
+		require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), e.ID) }, patience, 5*time.Millisecond)
+	}
+	late(event{
+		ID: "evt_1", Type: "product.updated", Created: 600, Object: productObject("Older", 600),
+		Previous: map[string]any{"name": "Product mug"},
+	})
+	require.Equal(t, "Product mug", r.observed().GetProduct().GetName())
+	require.Equal(t, 1, r.requests("GET /v1/products/{id}"))
+	object := priceObject(price, true)
+	object["metadata"], object["nickname"] = map[string]string{catalog.PriceMarker: "mug-eur"}, "Older"
+	late(event{
+		ID: "evt_2", Type: "price.updated", Created: 600, Object: object, Previous: map[string]any{"nickname": "x"},
+	})
+	require.Empty(t, r.observed().GetPrices()[0].GetPrice().GetNickname())
+	require.Equal(t, 1, r.requests("GET /v1/prices/{price}"))
+}
+
 func TestScan_RunsPiledUpScheduledScansOnce(t *testing.T) {
 	r := newRig(t)
 	r.stopEvents()
@@ -435,6 +502,44 @@ func TestScan_SurvivesAnObjectThatCannotBeDecoded(t *testing.T) {
 	require.Nil(t, letters[1], "products of others are no difference")
 }
 
+// One entry of OBSERVED is damaged. The events of other products and the scan go on.
+func TestPull_SurvivesAnEntryThatCannotBeDecoded(t *testing.T) {
+	r := newRig(t)
+	damaged := "$KV." + topology.BucketObserved + ".default.mug"
+	_, err := r.mesh.JetStream().Publish(t.Context(), damaged, []byte{0xff})
+	require.NoError(t, err)
+	r.product("mug")
+	r.price("mug", "mug-eur")
+	r.product("cup")
+	month := fmt.Sprintf("@%d", time.Now().Add(-21*24*time.Hour).Unix())
+	require.NoError(t, r.position().PutString(t.Context(), month))
+	r.pull(time.Hour)
+	require.Eventually(t, func() bool {
+		at, err := r.position().GetString(t.Context())
+		return err == nil && at != month && r.observedOf("cup").GetProduct() != nil
+	}, patience, 5*time.Millisecond, "the poll reads on")
+	letter := func() *meshv1.DeadLetter {
+		letters, err := r.mesh.OpenLetters(t.Context(), topology.Pull, "default", []string{"mug"})
+		require.NoError(t, err)
+		return letters[0]
+	}
+	require.Eventually(t, func() bool { return letter() != nil }, patience, 5*time.Millisecond)
+	require.Equal(t, topology.ReasonUndecodable, letter().GetReason())
+
+	r.product("hat")
+	report := r.scan("s1")
+	require.Zero(t, report.GetResumed())
+	require.EqualValues(t, 1, report.GetFailed())
+	require.True(t, state.HasReadAll(report))
+	require.NotNil(t, r.observedOf("hat").GetProduct())
+	require.Equal(t, "scan:s1:mug", letter().GetId())
+	require.Contains(t, letter().GetMessage(), "is not an observed state")
+	require.NoError(t, r.admin.DeleteProduct(t.Context(), "mug", true))
+	require.EqualValues(t, 1, r.scan("s2").GetFailed(), "also if Stripe does not list it")
+	_, _, err = r.stores.Observed().Get(t.Context(), "default", "mug")
+	require.ErrorIs(t, err, state.ErrUndecodable, "nothing overwrites its version and its intents")
+}
+
 // Stripe does not answer about an object that its lists no longer show. Another scan has to read it.
 func TestScan_CountsObjectsThatStripeDoesNotAnswerAbout(t *testing.T) {
 	r := newRig(t)
@@ -455,6 +560,64 @@ func TestScan_CountsObjectsThatStripeDoesNotAnswerAbout(t *testing.T) {
 	report = r.scan("s3")
 	require.EqualValues(t, 1, report.GetMissing())
 	require.True(t, state.HasReadAll(report))
+}
+
+// refuseWrites has the writes of a product's observed state lose to another writer, the given number of times. The
+// stream does not take the product's subject meanwhile, and the test answers in its place.
+func (r *rig) refuseWrites(product string, times int) {
+	r.t.Helper()
+	subject := "$KV." + topology.BucketObserved + ".default." + topology.Token(product)
+	capture := func(subjects ...string) error {
+		stream, err := r.mesh.JetStream().Stream(r.t.Context(), "KV_"+topology.BucketObserved)
+		if err != nil {
+			return err
+		}
+		config := stream.CachedInfo().Config
+		config.Subjects = subjects
+		_, err = r.mesh.JetStream().UpdateStream(r.t.Context(), config)
+		return err
+	}
+	require.NoError(r.t, capture("$KV."+topology.BucketObserved+".elsewhere.*"))
+	refused := 0
+	sub, err := r.mesh.JetStream().Conn().Subscribe(subject, func(msg *nats.Msg) {
+		if refused++; refused > times {
+			return
+		}
+		if refused == times {
+			assert.NoError(r.t, capture("$KV."+topology.BucketObserved+".>"))
+		}
+		refusal := `{"stream":"KV_OBSERVED","error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}`
+		assert.NoError(r.t, msg.Respond([]byte(refusal)))
+	})
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = sub.Unsubscribe() })
+}
+
+// Others write a product all the time, as push does that makes many calls. The scan of the others goes on.
+func TestScan_SurvivesAProductThatOthersWrite(t *testing.T) {
+	r := newRig(t)
+	r.product("mug")
+	r.stopEvents()
+	r.pull(time.Hour)
+	r.scan("s1")
+	edit := func(name string) {
+		require.NoError(t, r.admin.EditProduct(t.Context(), "mug", url.Values{"name": {name}}))
+	}
+	edit("Second")
+	r.refuseWrites("mug", 10)
+	report := r.scan("s2")
+	require.True(t, state.HasReadAll(report))
+	require.Zero(t, report.GetResumed(), "it did not fail meanwhile")
+	require.EqualValues(t, 1, report.GetCorrected())
+	require.Equal(t, "Second", r.observed().GetProduct().GetName())
+	edit("Third")
+	r.refuseWrites("mug", 20)
+	report = r.scan("s3")
+	require.Zero(t, report.GetResumed())
+	require.EqualValues(t, 1, report.GetUnconfirmed(), "the next scan reads it")
+	require.Equal(t, "Second", r.observed().GetProduct().GetName())
+	require.EqualValues(t, 1, r.scan("s4").GetCorrected())
+	require.Equal(t, "Third", r.observed().GetProduct().GetName())
 }
 
 func TestScan_SurvivesFailuresOfStripe(t *testing.T) {

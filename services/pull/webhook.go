@@ -18,6 +18,7 @@ import (
 	"github.com/driftless-sync/driftless/services/internal/catalog"
 	"github.com/driftless-sync/driftless/services/internal/mesh"
 	"github.com/driftless-sync/driftless/services/internal/metrics"
+	"github.com/driftless-sync/driftless/services/internal/state"
 	"github.com/driftless-sync/driftless/services/internal/stripeapi"
 	"github.com/driftless-sync/driftless/services/internal/telemetry"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -125,7 +126,8 @@ func (p *puller) storeEvent(ctx context.Context, event stripeapi.Event, via mesh
 			errTooLarge, size, p.mesh.MaxBody())
 	}
 	observed, _, err := ref.get(ctx)
-	if err != nil {
+	// An event of a product whose state cannot be decoded is stored all the same: it must not stop the others.
+	if err != nil && !errors.Is(err, state.ErrUndecodable) {
 		return err
 	}
 	if via == meshv1.Via_VIA_POLL && catalog.SeenEvent(observed, event.ID) {

@@ -138,7 +138,7 @@ func (p *pusher) guardTotals(ctx context.Context, record *meshv1.Guard, now time
 	return totals, nil
 }
 
-// eachObserved reads the observed state of every product of the account.
+// eachObserved reads the observed state of every product of the account. It skips those that cannot be decoded.
 func (p *pusher) eachObserved(ctx context.Context) func(yield func(*catalogv1.Observed, error) bool) {
 	return func(yield func(*catalogv1.Observed, error) bool) {
 		latest, err := p.stores.Observed().Revision(ctx)
@@ -147,6 +147,11 @@ func (p *pusher) eachObserved(ctx context.Context) func(yield func(*catalogv1.Ob
 			return
 		}
 		for entry, err := range p.stores.Observed().Range(ctx, p.account, 1, latest) {
+			if entry.Undecodable != nil {
+				p.logger.ErrorContext(ctx, "the guard skipped a product", "product", entry.Observed.GetProductId(),
+					"error", entry.Undecodable)
+				continue
+			}
 			if !yield(entry.Observed, err) {
 				return
 			}

@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,17 +139,27 @@ func TestGuard_JudgesARetryOfAnOlderProgramAgain(t *testing.T) {
 	require.Equal(t, before, r.writes())
 }
 
-// TestGuard_ForgetsAProductThatIsNotHeld: a process died after it listed the product, before it recorded the hold.
+// TestGuard_ForgetsAProductThatIsNotHeld: a process died after it listed the product, before it recorded the hold. The
+// entry of another product is damaged, and may have a hold.
 func TestGuard_ForgetsAProductThatIsNotHeld(t *testing.T) {
 	r := newRig(t)
+	damaged := "$KV." + topology.BucketObserved + ".default.damaged"
+	_, err := r.mesh.JetStream().Publish(t.Context(), damaged, []byte{0xff})
+	require.NoError(t, err)
 	record := &meshv1.Guard{Counts: map[string]*meshv1.GuardCount{
 		string(guard.ArchivedProducts): {
-			Since: timestamppb.Now(), Held: []string{"mug0"}, HeldSince: timestamppb.Now(),
+			Since: timestamppb.Now(), Held: []string{"damaged", "mug0"}, HeldSince: timestamppb.Now(),
 		},
 	}}
-	_, err := r.stores.Guard("default").CompareAndPut(t.Context(), record, 0)
+	_, err = r.stores.Guard("default").CompareAndPut(t.Context(), record, 0)
 	require.NoError(t, err)
 	r.pushWith(defaultRules)
-	require.Eventually(t, func() bool { return len(r.counted(guard.ArchivedProducts).GetHeld()) == 0 }, patience,
-		10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return slices.Equal(r.counted(guard.ArchivedProducts).GetHeld(), []string{"damaged"})
+	}, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		record := &meshv1.Guard{}
+		_, err := r.stores.Guard("default").GetAt(t.Context(), record)
+		return err == nil && record.GetRules() != 0
+	}, patience, 10*time.Millisecond, "the held products were judged")
 }

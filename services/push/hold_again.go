@@ -135,7 +135,8 @@ func (p *pusher) releasedOf(ctx context.Context, listed []string,
 	before := maps.Clone(missing)
 	clear(missing)
 	for i, entry := range entries {
-		if isHeld(entry.Observed) {
+		// A state that cannot be decoded may have a hold.
+		if entry.Undecodable != nil || isHeld(entry.Observed) {
 			continue
 		}
 		if missing[listed[i]] = true; before[listed[i]] {

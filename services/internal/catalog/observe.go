@@ -41,6 +41,9 @@ type ProductSighting struct {
 	// Fetched means that the sighting answers a request made after the state was recorded. Such an answer is the
 	// truth of that moment. It is false for events.
 	Fetched bool
+	// Old means that a scan has begun since the event. A scan does not record when it saw an equal state, so the
+	// recorded state may be later than the event, whatever its time is.
+	Old bool
 }
 
 // ObserveProduct records a sighting of the product, in place.
@@ -71,7 +74,7 @@ func observeProduct(o *catalogv1.Observed, s ProductSighting) Result {
 	if p == nil || o.GetProduct() == nil {
 		newer = s.Seen > o.GetProductSeen()
 	}
-	if !s.Fetched && !newer && o.GetProductSeen() > 0 {
+	if !s.Fetched && (s.Old || !newer) && o.GetProductSeen() > 0 {
 		return Unordered
 	}
 	// A missing product was deleted if there was one before, or if an event reports it.
@@ -93,6 +96,8 @@ type PriceSighting struct {
 	Created  int64
 	Seen     int64
 	Fetched  bool
+	// Old is that of ProductSighting. It has no effect on prices of others.
+	Old bool
 	// Partial means that the sighting, from an event, lacks tiers and currency options. Their recorded values are kept.
 	Partial bool
 	// Untold means that the event does not contain what has changed.
@@ -148,6 +153,7 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 		p.Tiers, p.CurrencyOptions = known.GetPrice().GetTiers(), known.GetPrice().GetCurrencyOptions()
 	}
 	others := !marked && isForeign(o, known)
+	earlier := s.Old || s.Seen <= known.GetSeen()
 	switch {
 	case s.Untold && !others:
 		return Unordered
@@ -157,11 +163,11 @@ func observePrice(o *catalogv1.Observed, s PriceSighting) Result {
 			return Applied
 		}
 		return Unchanged
-	case !s.Fetched && disowned && s.Seen <= known.GetSeen():
+	case !s.Fetched && disowned && earlier:
 		return Applied
 	case !s.Fetched && others && s.Seen < known.GetSeen():
 		return Unchanged
-	case !s.Fetched && !others && s.Seen <= known.GetSeen():
+	case !s.Fetched && !others && earlier:
 		return Unordered
 	}
 	if marked {

@@ -310,6 +310,21 @@ func TestObserveProduct_Results(t *testing.T) {
 			catalog.Unordered,
 			"known", false,
 		},
+		"an event from before a scan may be older": {
+			known,
+			catalog.ProductSighting{Product: named("old"), Updated: 101, Seen: 101, Old: true},
+			catalog.Unordered, "known", false,
+		},
+		"a deletion from before a scan may be older": {
+			known,
+			catalog.ProductSighting{Seen: 101, Old: true},
+			catalog.Unordered, "known", false,
+		},
+		"an equal event from before a scan": {
+			known,
+			catalog.ProductSighting{Product: named("known"), Updated: 101, Seen: 101, Old: true},
+			catalog.Unchanged, "known", false,
+		},
 		"a deletion of an unknown product": {
 			nothing,
 			catalog.ProductSighting{Seen: 100},
@@ -450,6 +465,12 @@ func TestObservePrice_Results(t *testing.T) {
 		"an event of an earlier second": {
 			known,
 			catalog.PriceSighting{Price: price("old"), Seen: 99, Partial: true},
+			catalog.Unordered,
+			[]string{"known"},
+		},
+		"an event from before a scan may be older": {
+			known,
+			catalog.PriceSighting{Price: price("old"), Seen: 101, Partial: true, Old: true},
 			catalog.Unordered,
 			[]string{"known"},
 		},

@@ -23,6 +23,9 @@ var ErrConflict = errors.New("another process has changed it meanwhile")
 // ErrTooLarge means that a value is larger than the server's limit for a message.
 var ErrTooLarge = errors.New("too large for NATS, see max_payload of its configuration")
 
+// ErrUndecodable means that a message of OBSERVED is damaged, or that this version cannot read it.
+var ErrUndecodable = errors.New("not an observed state")
+
 // ErrNoChange, returned by the function given to Update, leaves the stored value as it is.
 var ErrNoChange = errors.New("no change")
 
@@ -39,8 +42,19 @@ func observedSubject(account, product string) string {
 	return "$KV." + topology.BucketObserved + "." + account + "." + topology.Token(product)
 }
 
-// Get returns a product's observed state and its revision; an empty state and 0 if there is none. In a cluster the
-// answer may come from a replica that lags slightly. The compare-and-set of Update detects that.
+// decodeObserved decodes a message of the bucket. Its error is ErrUndecodable.
+func decodeObserved(data []byte, sequence uint64) (*catalogv1.Observed, error) {
+	o := &catalogv1.Observed{}
+	if err := proto.Unmarshal(data, o); err != nil {
+		return nil, fmt.Errorf("message %d of bucket %s is %w: %w", sequence, topology.BucketObserved, ErrUndecodable,
+			err)
+	}
+	return o, nil
+}
+
+// Get returns a product's observed state and its revision; an empty state and 0 if there is none. If it cannot be
+// decoded, the error is ErrUndecodable. In a cluster the answer may come from a replica that lags slightly. The
+// compare-and-set of Update detects that.
 func (s *ObservedStore) Get(ctx context.Context, account, product string) (*catalogv1.Observed, uint64, error) {
 	empty := &catalogv1.Observed{Account: account, ProductId: product}
 	// kv.Get hides the revision of a removed key. Without it the key could not be written again.
@@ -53,11 +67,9 @@ func (s *ObservedStore) Get(ctx context.Context, account, product string) (*cata
 	case msg.Header.Get("KV-Operation") != "":
 		return empty, msg.Sequence, nil
 	}
-	o := &catalogv1.Observed{}
-	if err := proto.Unmarshal(msg.Data, o); err != nil {
-		return nil, 0,
-			fmt.Errorf("message %d of bucket %s is not an observed state: %w", msg.Sequence, topology.BucketObserved,
-				err)
+	o, err := decodeObserved(msg.Data, msg.Sequence)
+	if err != nil {
+		return nil, 0, fmt.Errorf("product %s: %w", product, err)
 	}
 	return o, msg.Sequence, nil
 }

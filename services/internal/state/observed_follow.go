@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
 )
 
@@ -37,14 +34,12 @@ func (s *ObservedStore) After(ctx context.Context, account string, revision uint
 		if msg.Header.Get("KV-Operation") != "" {
 			continue
 		}
-		o := &catalogv1.Observed{}
-		if err := proto.Unmarshal(msg.Data, o); err != nil {
-			out.Undecodable = append(out.Undecodable,
-				fmt.Errorf("message %d of bucket %s is not an observed state: %w", msg.Sequence,
-					topology.BucketObserved, err))
+		o, err := decodeObserved(msg.Data, msg.Sequence)
+		if err != nil {
+			out.Undecodable = append(out.Undecodable, err)
 			continue
 		}
-		out.Entries = append(out.Entries, ObservedEntry{o, msg.Sequence})
+		out.Entries = append(out.Entries, ObservedEntry{Observed: o, Revision: msg.Sequence})
 	}
 	return out, nil
 }

@@ -2,12 +2,10 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -17,9 +15,13 @@ import (
 type ObservedEntry struct {
 	Observed *catalogv1.Observed
 	Revision uint64
+	// Undecodable is an ErrUndecodable if the state cannot be decoded. Observed then has only the account and the
+	// product's id, and no id if the product's token is a shortened one.
+	Undecodable error
 }
 
-// GetMany is Get for many products: their reads are pipelined. The entries are in the order of the ids.
+// GetMany is Get for many products: their reads are pipelined. The entries are in the order of the ids. One that cannot
+// be decoded says so and does not fail the others.
 func (s *ObservedStore) GetMany(ctx context.Context, account string, products []string) ([]ObservedEntry, error) {
 	subjects := make([]string, len(products))
 	for i, id := range products {
@@ -41,10 +43,8 @@ func (s *ObservedStore) last(ctx context.Context, account string, products, subj
 	[]ObservedEntry, error,
 ) {
 	out := make([]ObservedEntry, len(products))
-	err := s.bucket().EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) (err error) {
-		if out[i], err = observedAnswer(account, products[i], msg); err != nil {
-			return fmt.Errorf("product %s: %w", products[i], err)
-		}
+	err := s.bucket().EachLast(ctx, subjects, func(i int, msg *jetstream.RawStreamMsg) error {
+		out[i] = observedAnswer(account, products[i], msg)
 		return nil
 	})
 	if err != nil {
@@ -75,21 +75,21 @@ func (s *ObservedStore) EachToken(ctx context.Context, account string, do func(t
 }
 
 // observedAnswer decodes the latest message of a product; nil means that there is no state.
-func observedAnswer(account, product string, msg *jetstream.RawStreamMsg) (ObservedEntry, error) {
+func observedAnswer(account, product string, msg *jetstream.RawStreamMsg) ObservedEntry {
 	e := ObservedEntry{Observed: &catalogv1.Observed{Account: account, ProductId: product}}
 	if msg == nil {
-		return e, nil
+		return e
 	}
 	e.Revision = msg.Sequence
 	if msg.Header.Get("KV-Operation") != "" {
-		return e, nil
+		return e
 	}
-	if err := proto.Unmarshal(msg.Data, e.Observed); err != nil {
-		return e, fmt.Errorf("message %d of bucket %s is not an observed state: %w", e.Revision,
-			topology.BucketObserved,
-			err)
+	if o, err := decodeObserved(msg.Data, msg.Sequence); err != nil {
+		e.Undecodable = err
+	} else {
+		e.Observed = o
 	}
-	return e, nil
+	return e
 }
 
 // Revision returns the latest revision in the bucket. Any later write has a higher one.
@@ -98,8 +98,8 @@ func (s *ObservedStore) Revision(ctx context.Context) (uint64, error) {
 }
 
 // Range yields the account's products whose latest revision is in [from, to], in the order of revisions, in constant
-// memory. A product that is written meanwhile gets a revision beyond to and is skipped. The sequence ends after the
-// first error.
+// memory. A product that is written meanwhile gets a revision beyond to and is skipped. An entry that cannot be decoded
+// says so. The sequence ends after the first error.
 func (s *ObservedStore) Range(ctx context.Context, account string, from, to uint64) iter.Seq2[ObservedEntry, error] {
 	return func(yield func(ObservedEntry, error) bool) {
 		if err := s.each(ctx, account, max(from, 1), to,
@@ -115,21 +115,14 @@ func (s *ObservedStore) each(ctx context.Context, account string, from, to uint6
 	if from > to {
 		return nil
 	}
-	var broken error
 	filter := "$KV." + topology.BucketObserved + "." + account + ".*"
-	err := s.bucket().Each(ctx, filter, from, func(msg *jetstream.RawStreamMsg) bool {
+	return s.bucket().Each(ctx, filter, from, func(msg *jetstream.RawStreamMsg) bool {
 		if msg.Sequence > to {
 			return false
 		}
 		if msg.Header.Get("KV-Operation") != "" {
 			return true
 		}
-		o := &catalogv1.Observed{}
-		if err := proto.Unmarshal(msg.Data, o); err != nil {
-			broken = fmt.Errorf("message %d is not an observed state: %w", msg.Sequence, err)
-			return false
-		}
-		return yield(ObservedEntry{o, msg.Sequence})
+		return yield(observedAnswer(account, topology.ParseToken(topology.LastToken(msg.Subject)), msg))
 	})
-	return errors.Join(err, broken)
 }

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -52,5 +53,38 @@ func TestRange_YieldsEntriesOfAccountInOrder(t *testing.T) {
 	require.NoError(t, m.JetStream().DeleteKeyValue(t.Context(), topology.BucketObserved))
 	for _, err := range stores.Observed().Range(t.Context(), "default", 1, end) {
 		require.Error(t, err, "a bucket that is gone is not an empty one")
+	}
+}
+
+// One damaged entry does not hide the others.
+func TestObservedStore_ReportsEntriesThatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	m := meshtest.Start(t)
+	store := state.New(m).Observed()
+	for _, product := range []string{"a", "c"} {
+		_, err := store.Update(t.Context(), "default", product, oneMore)
+		require.NoError(t, err)
+	}
+	_, err := m.JetStream().Publish(t.Context(), "$KV."+topology.BucketObserved+".default.b", []byte{0xff})
+	require.NoError(t, err)
+	_, _, err = store.Get(t.Context(), "default", "b")
+	require.ErrorIs(t, err, state.ErrUndecodable)
+	many, err := store.GetMany(t.Context(), "default", []string{"a", "b", "c"})
+	require.NoError(t, err)
+	byToken, err := store.ByToken(t.Context(), "default", []string{"a", "b", "c"})
+	require.NoError(t, err)
+	require.Equal(t, many, byToken)
+	ranged := map[string]state.ObservedEntry{}
+	for e, err := range store.Range(t.Context(), "default", 1, many[1].Revision) {
+		require.NoError(t, err)
+		ranged[e.Observed.GetProductId()] = e
+	}
+	for i, product := range []string{"a", "b", "c"} {
+		require.Equal(t, product, many[i].Observed.GetProductId())
+		require.NotZero(t, many[i].Revision)
+		require.Equal(t, product == "b", errors.Is(many[i].Undecodable, state.ErrUndecodable))
+		require.Zero(t, many[1].Observed.GetGeneration())
+		require.Equal(t, product == "b", errors.Is(ranged[product].Undecodable, state.ErrUndecodable))
+		require.Equal(t, many[i].Revision, ranged[product].Revision)
 	}
 }
