@@ -56,7 +56,8 @@ func TestComparison_RemovesProductsThatCatalogLost(t *testing.T) {
 	// Push asks for a product when it finds that CATALOG has no state of it, and waits for the answer.
 	r.observe("cap", "cap-eur", "price_cap", 1)
 	id := nuid.Next()
-	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"cap", "hat", "pen", "bag"}, false))
+	require.NoError(t, r.mesh.RequestReread(t.Context(), "default", id, "test", []string{"cap", "hat", "pen", "bag"},
+		false))
 	r.requireGone("cap")
 	r.requireGone("bag")
 	r.eventually("answered", func() bool {

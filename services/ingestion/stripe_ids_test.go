@@ -35,7 +35,8 @@ func (r *rig) observe(product, price, stripePrice string, version uint64) {
 // damage stores an observed state that cannot be decoded.
 func (r *rig) damage(product string) {
 	r.t.Helper()
-	_, err := r.mesh.JetStream().Publish(r.t.Context(), "$KV."+topology.BucketObserved+".default."+product, []byte{0xff})
+	subject := "$KV." + topology.BucketObserved + ".default." + product
+	_, err := r.mesh.JetStream().Publish(r.t.Context(), subject, []byte{0xff})
 	require.NoError(r.t, err)
 }
 

@@ -347,7 +347,8 @@ func TestScan_OldEventsDoNotUndoWhatItListed(t *testing.T) {
 	late := func(e event) {
 		t.Helper()
 		require.Equal(t, http.StatusOK, r.send(e.body(), secret))
-		require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), e.ID) }, patience, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return catalog.SeenEvent(r.observed(), e.ID) }, patience,
+			5*time.Millisecond)
 	}
 	late(event{
 		ID: "evt_1", Type: "product.updated", Created: 600, Object: productObject("Older", 600),
