@@ -219,7 +219,7 @@ func (a action) runAll(v *web.Visit, reason string, done *tally) error {
 const maxFailures = 3
 
 // text says what was done, and to how many.
-func (t tally) text(label string) string {
+func (t *tally) text(label string) string {
 	text := label + ": " + view.Many(t.products, "product", "products") + "."
 	if n := len(t.failures); n > 0 {
 		text += " Not done for " + view.Many(uint64(n), "product", "products") + ": " +

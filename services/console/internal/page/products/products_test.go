@@ -110,9 +110,9 @@ func TestReasons_SayWhyAProductIsNotEqual(t *testing.T) {
 
 func TestTally_SaysWhatWasNotDone(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "Sync: 1 product.", tally{products: 1}.text("Sync"))
+	require.Equal(t, "Sync: 1 product.", (&tally{products: 1}).text("Sync"))
 	require.Equal(t, "Ignore: 2 products. Not done for 4 products: a; b; c; …",
-		tally{products: 2, failures: []string{"a", "b", "c", "d"}}.text("Ignore"))
+		(&tally{products: 2, failures: []string{"a", "b", "c", "d"}}).text("Ignore"))
 }
 
 func TestResultCommand_NamesTheProducts(t *testing.T) {
