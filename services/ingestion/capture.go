@@ -130,6 +130,9 @@ func (in *ingester) retryBind(ctx context.Context) {
 	var logged string
 	var at time.Time
 	for ctx.Err() == nil {
+		// A connection keeps the settings with which it was opened. Old and new ones would find different schemas, and
+		// read different values.
+		in.pool.Reset()
 		err := in.bind(ctx)
 		if err == nil || ctx.Err() != nil {
 			return

@@ -49,7 +49,7 @@ func examine(ctx context.Context, cfg Config, isRunning bool) (x Examination, er
 		return x, errors.New("DATABASE_URL is not set: give the catalog's Postgres database, " +
 			"like postgres://user:password@host:5432/database")
 	}
-	pool, err := connect(ctx, cfg)
+	pool, err := connect(ctx, cfg, true)
 	if err != nil {
 		return x, err
 	}

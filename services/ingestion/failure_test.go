@@ -13,6 +13,7 @@ import (
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/ingestion"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/finding"
 	"github.com/driftless-sync/driftless/services/internal/config"
 	"github.com/driftless-sync/driftless/services/internal/httpserver"
 	"github.com/driftless-sync/driftless/services/internal/local/localtest"
@@ -200,6 +201,79 @@ func TestWatch_TreatsPartitionedTableAsOne(t *testing.T) {
 	r.waitCaptured()
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("a").GetOperation())
 	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("b").GetOperation())
+}
+
+func TestWatch_RefusesUnloggedPartition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ownTables(`SELECT id, name FROM items`)
+	r.exec(`DROP TABLE items`)
+	r.exec(`CREATE TABLE items (id text, region text, name text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)`)
+	r.exec(`CREATE TABLE items_eu PARTITION OF items FOR VALUES IN ('eu')`)
+	r.exec(`CREATE UNLOGGED TABLE items_us PARTITION OF items FOR VALUES IN ('us')`)
+	r.exec(`CREATE UNLOGGED TABLE items_uk PARTITION OF items FOR VALUES IN ('uk')`)
+	found := r.check()
+	require.ErrorContains(t, found.Err(),
+		"run `ALTER TABLE items_uk SET LOGGED; ALTER TABLE items_us SET LOGGED;`")
+	r.exec(`ALTER TABLE items_uk SET LOGGED`)
+	r.exec(`ALTER TABLE items_us SET LOGGED`)
+	r.start()
+	r.exec(`INSERT INTO items VALUES ('a', 'eu', 'A'), ('b', 'us', 'B')`)
+	r.waitCaptured()
+	require.Equal(t, "A", r.latest("a").GetProduct().GetName())
+	require.Equal(t, "B", r.latest("b").GetProduct().GetName())
+}
+
+func TestWatch_WarnsOfForeignPartition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ownTables(`SELECT id, name FROM items`)
+	r.exec(`DROP TABLE items`)
+	r.exec(`CREATE TABLE items (id text, region text, name text) PARTITION BY LIST (region)`)
+	r.exec(`CREATE TABLE items_eu PARTITION OF items FOR VALUES IN ('eu')`)
+	r.exec(`ALTER TABLE items REPLICA IDENTITY FULL`)
+	r.exec(`ALTER TABLE items_eu REPLICA IDENTITY FULL`)
+	r.foreignTable(`items_old PARTITION OF items FOR VALUES IN ('old')`)
+	found := r.check()
+	require.NoError(t, found.Err())
+	require.Contains(t, fmt.Sprint(found.Warnings()), "watched table public.items are foreign tables (items_old)")
+	r.start()
+	r.exec(`INSERT INTO items VALUES ('a', 'eu', 'A'), ('b', 'eu', 'B')`)
+	r.waitCaptured()
+	// The wrapper of files refuses a change of the whole table.
+	r.exec(`DELETE FROM items WHERE region = 'eu' AND id = 'b'`)
+	r.waitCaptured()
+	require.Equal(t, "A", r.latest("a").GetProduct().GetName())
+	require.Equal(t, catalogv1.Operation_OPERATION_DELETE, r.latest("b").GetOperation())
+	require.Equal(t, "C", r.latest("c").GetProduct().GetName(), "a snapshot reads the foreign table")
+}
+
+func TestWatch_RefusesChildrenThatCannotBePublished(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ownTables(`SELECT id, name FROM items`)
+	r.exec(`CREATE UNLOGGED TABLE items_us (PRIMARY KEY (id)) INHERITS (items)`)
+	r.foreignTable(`items_old () INHERITS (items)`)
+	found := r.check()
+	err := found.Err()
+	require.ErrorContains(t, err, "run `ALTER TABLE items_us SET LOGGED;`")
+	require.ErrorContains(t, err, "children of watched table public.items are foreign tables (items_old)")
+	require.NotContains(t, err.Error(), "ALTER TABLE items_old", "a foreign table has no replica identity")
+}
+
+// foreignTable makes a foreign table with the row c, old, C.
+func (r *rig) foreignTable(definition string) {
+	r.t.Helper()
+	r.exec(`CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw`)
+	r.exec(`CREATE FOREIGN TABLE ` + definition + ` SERVER files OPTIONS (program 'echo c,old,C', format 'csv')`)
+}
+
+// check returns the findings of a check of the catalog database and the mapping.
+func (r *rig) check() finding.List {
+	r.t.Helper()
+	found, err := ingestion.Check(r.t.Context(), r.cfg)
+	require.NoError(r.t, err)
+	return found
 }
 
 func TestWatch_RefusesView(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/driftless-sync/driftless/services/ingestion/internal/api"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/builtin"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/validation"
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/ingestion/internal/writeback"
 	"github.com/driftless-sync/driftless/services/internal/auth"
 	"github.com/driftless-sync/driftless/services/internal/config"
@@ -172,7 +173,7 @@ func prepare(ctx context.Context, cfg Config) (*ingester, error) {
 			"DATABASE_URL is not set: give the catalog's Postgres database, like " +
 				"postgres://user:password@host:5432/database")
 	}
-	pool, err := connect(ctx, cfg)
+	pool, err := connect(ctx, cfg, false)
 	if err != nil {
 		return nil, err
 	}
@@ -264,22 +265,30 @@ func (c Config) database() postgres.Database {
 // applicationName is the name of ingestion's sessions in pg_stat_activity.
 const applicationName = "driftless-ingestion"
 
+// maxConnections is the size of the pool. A locked row can keep four writes of the API, four write-backs and a write of
+// Stripe's ids waiting for 5 s. Capture and a comparison need connections meanwhile.
+const maxConnections = 12
+
 // connect opens the connection pool. It sets row_security to off unless the operator allows row security. Postgres then
 // fails a query instead of hiding rows from it, and ingestion does not take hidden products for deleted. See
-// https://www.postgresql.org/docs/current/runtime-config-client.html.
-func connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+// https://www.postgresql.org/docs/current/runtime-config-client.html. Only a check, which changes nothing, may read a
+// standby.
+func connect(ctx context.Context, c Config, mayReadStandby bool) (*pgxpool.Pool, error) {
 	db := c.database()
 	cfg, err := db.PoolConfig()
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxConns = 8
+	cfg.MaxConns = maxConnections
 	// Postgres keeps a generic plan for the life of the connection, even if the tables were small when it was made. A
 	// generic plan compares an array of ids one by one, and a custom plan hashes them: 20,000 ids took 90 s instead of
 	// 5 s.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	if !c.allowsRowSecurity() {
 		cfg.ConnConfig.RuntimeParams["row_security"] = "off"
+	}
+	if !mayReadStandby {
+		wal.RequirePrimary(&cfg.ConnConfig.Config)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

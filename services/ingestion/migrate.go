@@ -27,7 +27,7 @@ func makeTables(ctx context.Context, databaseURL, publication, grantTo string) e
 	if err := builtin.MigrateFor(ctx, databaseURL, grantTo); err != nil {
 		return err
 	}
-	pool, err := connect(ctx, Config{DatabaseURL: databaseURL})
+	pool, err := connect(ctx, Config{DatabaseURL: databaseURL}, false)
 	if err != nil {
 		return err
 	}

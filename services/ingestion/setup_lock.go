@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/driftless-sync/driftless/services/ingestion/internal/wal"
 	"github.com/driftless-sync/driftless/services/internal/postgres"
 )
 
@@ -18,9 +20,15 @@ const setupLock = 0x64726966_746c6573
 // that tables, publication and slot are missing, and create them. The lock belongs to a session on its own connection,
 // so it is released however the process ends.
 func withSetupLock(ctx context.Context, db postgres.Database, do func() error) error {
-	conn, err := db.Connect(ctx)
+	settings, err := db.Config()
 	if err != nil {
-		return fmt.Errorf("connect to the catalog database: %w", err)
+		return err
+	}
+	// A lock on a standby would not keep out the holder of one on the primary.
+	wal.RequirePrimary(&settings.Config)
+	conn, err := pgx.ConnectConfig(ctx, settings)
+	if err != nil {
+		return fmt.Errorf("connect to the catalog database: %w", db.Explain(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "SELECT set_config('lock_timeout', '1min', false)"); err != nil {

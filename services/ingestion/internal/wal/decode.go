@@ -254,6 +254,10 @@ func (d *decoder) addNamed(r *relation, column int, c change, image *catalogv1.R
 
 // oldAndNew returns a column of the old and of the new row. It is nil for NULL, and for a row that the change does not
 // have. A value that the log lacks makes the chunk uncertain.
+//
+// Postgres omits the old row of an UPDATE that left the replica identity as it was. So a column of the identity did not
+// change, and any other column may have. Inspect refuses such a column, but a child of the table may have a narrower
+// identity, and the table may have had one when the row was written.
 func (d *decoder) oldAndNew(r *relation, column int, c change) (old, current *string) {
 	old, hadOld := value(r, column, c.before, c.keyOnly)
 	current, hasCurrent := value(r, column, c.after, false)
@@ -263,7 +267,8 @@ func (d *decoder) oldAndNew(r *relation, column int, c change) (old, current *st
 			d.uncertain(fmt.Sprintf("the log does not have %s of a changed row of %s", r.columns[column], r.name))
 		}
 	}
-	if c.before != nil && !hadOld {
+	isOmitted := c.op == catalogv1.RowOperation_ROW_OPERATION_UPDATE && c.before == nil
+	if c.before != nil && !hadOld || isOmitted && !r.isKey[column] {
 		d.uncertain(fmt.Sprintf("the log does not have %s of the old row of %s", r.columns[column], r.name))
 	}
 	return old, current

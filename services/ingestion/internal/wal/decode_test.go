@@ -96,6 +96,38 @@ func TestDecode_ReadsEveryKindOfMessage(t *testing.T) {
 	require.Equal(t, []string{"mug", "cup"}, ids)
 }
 
+// Postgres sends no old row if the replica identity did not change. The new row is then all that the log has.
+func TestDecode_IsUncertainOfColumnBesideIdentity(t *testing.T) {
+	t.Parallel()
+	insert, update := "I"+u32(relationID), "U"+u32(relationID)
+	oldKey, oldRow := update+"K"+tuple("cup", "null"), update+"O"+tuple("mug", "Cup")
+	for name, c := range map[string]struct {
+		column, message string
+		isUncertain     bool
+	}{
+		"a column of the identity":           {"id", update + "N" + tuple("mug", "Mug"), false},
+		"a column of the identity, not sent": {"id", update + "N" + tuple("toast", "Mug"), true},
+		"another column":                     {"name", update + "N" + tuple("mug", "Mug"), true},
+		"another column, with the old key":   {"name", oldKey + "N" + tuple("mug", "Mug"), true},
+		"another column, with the old row":   {"name", oldRow + "N" + tuple("mug", "Mug"), false},
+		"another column, of an inserted row": {"name", insert + "N" + tuple("mug", "Mug"), false},
+	} {
+		for kind, entry := range map[string]Entry{
+			"named": {Product: c.column}, "looked up": {Columns: []string{c.column}},
+		} {
+			d := items()
+			d.tables[0].Columns, d.tables[0].Entries = []string{c.column}, []Entry{entry}
+			for _, message := range []string{messages()["begin"], messages()["relation"], c.message} {
+				_, err := d.decode([]byte(message))
+				require.NoError(t, err)
+			}
+			chunk, err := d.decode([]byte(messages()["commit"]))
+			require.NoError(t, err)
+			require.Equal(t, c.isUncertain, len(chunk.Uncertain) > 0, "%s, %s: %v", name, kind, chunk.Uncertain)
+		}
+	}
+}
+
 // allocated returns the number of bytes that work allocates.
 func allocated(work func()) uint64 {
 	var before, after runtime.MemStats

@@ -75,17 +75,19 @@ type tableFacts struct {
 	narrow, bare []string
 	// broken has the table and those parts that have REPLICA IDENTITY FULL and a virtual generated column.
 	broken []string
-	// parts is the number of parts.
+	// parts is the number of parts that are no foreign tables. Those have no replica identity and need none.
 	parts int
+	// foreign has the parts that are foreign tables, and unlogged those whose changes are not in the log.
+	foreign, unlogged []string
 }
 
 // tableFactsQuery reads the facts of table $1. $2 are the columns that matter, and $3 the tables that inherit from it.
 const tableFactsQuery = `
 	WITH leaves AS (
-		SELECT l.oid, l.relreplident
+		SELECT l.oid, l.relkind, l.relpersistence
 		FROM pg_partition_tree($1::oid::regclass) p JOIN pg_class l ON l.oid = p.relid
 		WHERE p.isleaf AND l.oid <> $1::oid
-		UNION SELECT oid, relreplident FROM pg_class WHERE oid = ANY ($3::oid[])
+		UNION SELECT oid, relkind, relpersistence FROM pg_class WHERE oid = ANY ($3::oid[])
 	), identities AS (
 		SELECT c.oid, c.relreplident, coalesce((
 			SELECT array_agg(a.attname::text)
@@ -94,7 +96,7 @@ const tableFactsQuery = `
 			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 			WHERE i.indrelid = c.oid
 			AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)), '{}') AS columns
-		FROM pg_class c WHERE c.oid = $1::oid OR c.oid IN (SELECT oid FROM leaves)
+		FROM pg_class c WHERE c.oid = $1::oid OR c.oid IN (SELECT oid FROM leaves WHERE relkind <> 'f')
 	)
 	SELECT c.relkind::text, c.relpersistence::text, c.relreplident::text, row_security_active(c.oid), current_user,
 	(SELECT columns FROM identities WHERE oid = c.oid),
@@ -113,13 +115,17 @@ const tableFactsQuery = `
 		WHERE i.relreplident = 'f' AND (c.relkind <> 'p' OR i.oid <> c.oid)
 		AND EXISTS (SELECT FROM pg_attribute a
 			WHERE a.attrelid = i.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)), '{}'),
-	(SELECT count(*) FROM leaves)
+	(SELECT count(*) FROM leaves WHERE relkind <> 'f'),
+	coalesce((SELECT array_agg(oid::regclass::text ORDER BY oid::regclass::text) FROM leaves
+		WHERE relkind = 'f'), '{}'),
+	coalesce((SELECT array_agg(oid::regclass::text ORDER BY oid::regclass::text) FROM leaves
+		WHERE relpersistence = 'u'), '{}')
 	FROM pg_class c WHERE c.oid = $1::oid`
 
 func readTableFacts(ctx context.Context, pool *pgxpool.Pool, t *Table) (f tableFacts, err error) {
 	err = pool.QueryRow(ctx, tableFactsQuery, t.OID, t.Columns, t.Children).
 		Scan(&f.kind, &f.persistence, &f.identity, &f.hasRowSecurity, &f.role, &f.identityColumns, &f.required, &f.key,
-			&f.generated, &f.narrow, &f.bare, &f.broken, &f.parts)
+			&f.generated, &f.narrow, &f.bare, &f.broken, &f.parts, &f.foreign, &f.unlogged)
 	if err != nil {
 		return f, fmt.Errorf("inspect watched table %s: %w", t.Name, err)
 	}
@@ -151,6 +157,7 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 		wrong.Refusef("ALTER TABLE "+t.Name+" SET LOGGED;",
 			"watched table %s is not logged, so its changes are not in the write-ahead log", t.Name)
 	}
+	inspectParts(t, f, found)
 	if f.hasRowSecurity && !s.AllowRowSecurity {
 		found.As(finding.RowSecurity).Refusef("ALTER ROLE "+quoted(f.role)+" BYPASSRLS;",
 			"row level security on %s may hide rows from role %s, and hidden products would count as deleted (if a policy "+
@@ -167,6 +174,32 @@ func (s *Source) inspectTable(ctx context.Context, pool *pgxpool.Pool, t *Table,
 	}
 	inspectIdentity(t, f, version, found.As(finding.ReplicaIdentity))
 	return nil
+}
+
+// inspectParts checks whether the log has the changes of the parts of a table.
+func inspectParts(t *Table, f tableFacts, found *finding.List) {
+	if len(f.unlogged) > 0 {
+		statements := make([]string, len(f.unlogged))
+		for i, part := range f.unlogged {
+			statements[i] = "ALTER TABLE " + part + " SET LOGGED;"
+		}
+		found.As(finding.WatchedTable).Refusef(strings.Join(statements, " "),
+			"partitions or children of watched table %s are not logged, so their changes are not in the write-ahead "+
+				"log", t.Name)
+	}
+	names := strings.Join(f.foreign, ", ")
+	switch {
+	case len(f.foreign) == 0:
+	case f.isPartitioned():
+		found.As(finding.Unwatched).Warnf("",
+			"partitions of watched table %s are foreign tables (%s), and the log of this database has none of their "+
+				"changes: a change there is seen only when the tables are compared (see compare_every)", t.Name, names)
+	default:
+		// CREATE PUBLICATION adds the children of a table that is not partitioned, and refuses foreign tables.
+		found.As(finding.WatchedTable).Refusef("",
+			"children of watched table %s are foreign tables (%s), and Postgres publishes no table with such a child: "+
+				"let the queries read these tables by their own names, and end the inheritance", t.Name, names)
+	}
 }
 
 // inspectIdentity checks whether the log has the columns that matter of an old row. It also checks whether publishing
@@ -213,6 +246,13 @@ func inspectIdentity(t *Table, f tableFacts, version int, found finding.Appender
 				"table", t.Name)
 	case !f.isPartitioned() && (isTooNarrow || f.lacksIdentity()):
 		found.Refusef(identityFix(t, f, fullHarms), "watched table %s has no usable replica identity: %s", t.Name, why)
+	case len(f.narrow) > 0:
+		// The log has a child under its own name, with its own replica identity. So the decoder sees which rows are
+		// uncertain, and those of the table itself are not.
+		found.Warnf(partsFix(f.narrow, fullHarms),
+			"tables that inherit from watched table %s have a replica identity that does not say which products an old "+
+				"row concerned: until they have another, ingestion reads the whole catalog again after each UPDATE and "+
+				"DELETE of them", t.Name)
 	}
 }
 

@@ -173,11 +173,24 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		cfg.RuntimeParams[senderTimeout] = peerTimeout.String()
 	}
 	cfg.DialFunc = dial
+	RequirePrimary(cfg)
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if errors.Is(err, pgconn.ErrStandbyConnection) {
+		return nil, fmt.Errorf("the catalog database is a standby: set DATABASE_URL to the primary: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open a replication connection to the catalog database: %w", s.Database.Explain(err))
 	}
 	return conn, nil
+}
+
+// RequirePrimary makes a connection lead to the primary, unless target_session_attrs in DATABASE_URL names another kind
+// of server. Only the primary takes writes and has the slot. The driver would take the first server that answers, of
+// several in DATABASE_URL or behind one name. After a failover, connections would lead to different servers.
+func RequirePrimary(cfg *pgconn.Config) {
+	if cfg.ValidateConnect == nil {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 }
 
 // explainPooler explains the errors with which connection poolers answer the replication protocol.
