@@ -2,11 +2,15 @@ package ingestion_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftless-sync/driftless/services/internal/topology"
@@ -100,6 +104,47 @@ func TestUpsertProducts_OverlappingBatchesDoNotDeadlock(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// It does not run in parallel: its open transaction would delay the slots of other tests.
+func TestUpsertProducts_LockedRowDoesNotStopCapture(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.exec(`INSERT INTO driftless.products (id, name) VALUES ('mug', 'Mug'), ('cup', 'Cup')`)
+	conn, err := pgx.Connect(t.Context(), r.cfg.DatabaseURL)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	_, err = conn.Exec(t.Context(), `BEGIN; UPDATE driftless.products SET name = name WHERE id = 'mug'`)
+	require.NoError(t, err)
+
+	var calls sync.WaitGroup
+	var refused atomic.Int64
+	for range 8 {
+		calls.Go(func() {
+			status, answer := r.call("UpsertProducts", `{"products":[{"id":"mug","name":"Big mug"}]}`)
+			if status == http.StatusConflict && strings.Contains(answer, "another session has locked the rows") {
+				refused.Add(1)
+			}
+		})
+	}
+	waiting := func() (n int) {
+		require.NoError(t, r.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = 'driftless-ingestion' AND datname = current_database()
+			AND wait_event_type = 'Lock'`).Scan(&n))
+		return n
+	}
+	r.eventually("calls wait for the row", func() bool { return waiting() >= 4 })
+	// All calls have arrived before the last of these changes.
+	for i := range 5 {
+		name := fmt.Sprint("Cup ", i)
+		r.exec(`UPDATE driftless.products SET name = $1 WHERE id = 'cup'`, name)
+		r.eventually(name+" is captured", func() bool { return r.latest("cup").GetProduct().GetName() == name })
+		require.LessOrEqual(t, waiting(), 4, "the other connections are for capture")
+	}
+	r.eventually("calls are refused", func() bool { return refused.Load() >= 4 })
+	_, err = conn.Exec(t.Context(), `ROLLBACK`)
+	require.NoError(t, err)
+	calls.Wait()
 }
 
 func TestWaitCaptured_WaitsForSnapshot(t *testing.T) {

@@ -163,6 +163,10 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 			continue
 		}
 		p := g.products[id]
+		if _, ok := reading.States[id]; !ok && spelled != id {
+			// The id may have had this spelling before. CATALOG then has the product under it.
+			b.absent = append(b.absent, absentProduct{in.newChange(t, id, p), p.ctx})
+		}
 		known, ok := products[spelled]
 		if !ok {
 			order = append(order, spelled)
@@ -178,16 +182,7 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 	for _, id := range order {
 		p := products[id]
 		p.linkCoalesced()
-		change := &catalogv1.ProductChange{
-			Account:     in.account,
-			ProductId:   id,
-			Version:     t.history.version(p.chunk.CommitLSN),
-			RowImages:   p.rows,
-			Source:      catalogv1.Source_SOURCE_WAL,
-			CommittedAt: timestamppb.New(p.chunk.CommittedAt),
-			CapturedAt:  timestamppb.Now(),
-			Actor:       p.chunk.Actor,
-		}
+		change := in.newChange(t, id, p)
 		state, known := reading.States[id]
 		if !known {
 			b.absent = append(b.absent, absentProduct{change, p.ctx})
@@ -201,6 +196,20 @@ func (in *ingester) buildMessages(b *batch, t *turn, g *productSet, reading mapp
 		out.Ctx = p.ctx
 		b.out = append(b.out, out)
 		b.own[id] = p.isOwn
+	}
+}
+
+// newChange returns the change of a touched product, without a state.
+func (in *ingester) newChange(t *turn, id string, p *touchedProduct) *catalogv1.ProductChange {
+	return &catalogv1.ProductChange{
+		Account:     in.account,
+		ProductId:   id,
+		Version:     t.history.version(p.chunk.CommitLSN),
+		RowImages:   p.rows,
+		Source:      catalogv1.Source_SOURCE_WAL,
+		CommittedAt: timestamppb.New(p.chunk.CommittedAt),
+		CapturedAt:  timestamppb.Now(),
+		Actor:       p.chunk.Actor,
 	}
 }
 

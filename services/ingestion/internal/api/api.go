@@ -49,8 +49,8 @@ const (
 	maxWait = 4 << 10
 	// maxBodies is the maximum memory for the bodies of all calls that are being read or handled.
 	maxBodies = 32 << 20
-	// maxWrites is the maximum number of concurrent writes. More would wait for connections of the database.
-	maxWrites = 8
+	// maxWrites is the maximum number of concurrent writes. Capture takes its connections from the same pool.
+	maxWrites = 4
 	// queueTimeout is how long a call waits until it is handled.
 	queueTimeout = 5 * time.Second
 )

@@ -176,6 +176,9 @@ var errRollback = errors.New("nothing is written")
 // maxAttempts is the maximum number of attempts of a transaction that conflicts with another.
 const maxAttempts = 5
 
+// setLockTimeout bounds the time for which a locked row keeps a connection of the pool. A caller may set no deadline.
+const setLockTimeout = "SET LOCAL lock_timeout = '5s'"
+
 // transaction runs change in a transaction, and writes the caller's trace and name into the log. change may run several
 // times.
 func (s *server) transaction(ctx context.Context, actor string, change func(pgx.Tx) error) error {
@@ -183,6 +186,9 @@ func (s *server) transaction(ctx context.Context, actor string, change func(pgx.
 	for range maxAttempts {
 		// Other isolation levels would not see commits of other sessions while this one waits for the rows.
 		err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, setLockTimeout); err != nil {
+				return fmt.Errorf("prepare the transaction: %w", err)
+			}
 			if trace := telemetry.Traceparent(ctx); trace != "" {
 				if _, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, 'traceparent', $1)",
 					trace); err != nil {
