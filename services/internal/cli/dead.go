@@ -17,6 +17,7 @@ import (
 
 	catalogv1 "github.com/driftless-sync/driftless/proto/driftless/catalog/v1"
 	controlv1 "github.com/driftless-sync/driftless/proto/driftless/control/v1"
+	"github.com/driftless-sync/driftless/proto/driftless/control/v1/controlv1connect"
 	meshv1 "github.com/driftless-sync/driftless/proto/driftless/mesh/v1"
 	"github.com/driftless-sync/driftless/services/internal/visible"
 )
@@ -56,14 +57,9 @@ func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	status, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
-	unknown := unknownBecause(status.Msg.GetEquality())
+	unknown, err := equalityUnknown(ctx, client)
 	if err != nil {
-		why, is := unreachable(err)
-		if !is {
-			return err
-		}
-		unknown = why
+		return err
 	}
 	if c.Output == "json" {
 		if err := printJSON(resp.Msg); err != nil || unknown == "" {
@@ -77,6 +73,18 @@ func (cmd *deadListCmd) Run(ctx context.Context, c *cli) error {
 		return errDiffers
 	}
 	return nil
+}
+
+// equalityUnknown returns why it is not known whether both sides are equal, "" if it is known.
+func equalityUnknown(ctx context.Context, client controlv1connect.ControlServiceClient) (string, error) {
+	status, err := client.GetStatus(ctx, connect.NewRequest(&controlv1.GetStatusRequest{}))
+	if err != nil {
+		if why, is := unreachable(err); is {
+			return why, nil
+		}
+		return "", err
+	}
+	return unknownBecause(status.Msg.GetEquality()), nil
 }
 
 // printDeadLetters prints a list of open dead letters. unknown is why there may be more, "" if there are not.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -62,11 +63,12 @@ func TestDeadList_FiltersLetters(t *testing.T) {
 func TestDeadList_SaysWhatItDoesNotShow(t *testing.T) {
 	letters := &controlv1.ListDeadLettersResponse{}
 	status := &controlv1.GetStatusResponse{Equality: equalNow()}
+	var away error
 	url := (&stub{
 		list: func(*controlv1.ListDeadLettersRequest) (*controlv1.ListDeadLettersResponse, error) {
 			return letters, nil
 		},
-		status: func() (*controlv1.GetStatusResponse, error) { return status, nil },
+		status: func() (*controlv1.GetStatusResponse, error) { return status, away },
 	}).serve(t)
 	code, out := printed(t, "dead", "--control", url)
 	require.Zero(t, code)
@@ -82,6 +84,13 @@ func TestDeadList_SaysWhatItDoesNotShow(t *testing.T) {
 	code, out = printed(t, "dead", "--control", url)
 	require.Equal(t, 2, code)
 	require.Equal(t, "unknown: reconciliation reads the streams again; 0 dead letters are open as far as is known\n", out)
+
+	away = connect.NewError(connect.CodeUnavailable, errors.New("NATS is away"))
+	for _, format := range []string{"text", "json"} {
+		code, out = printed(t, "dead", "--control", url, "-o", format)
+		require.Equal(t, 2, code, format)
+	}
+	require.NoError(t, protojson.Unmarshal([]byte(out), &controlv1.ListDeadLettersResponse{}))
 }
 
 func TestDeadShow_PrintsAllDetails(t *testing.T) {

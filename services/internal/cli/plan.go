@@ -123,6 +123,8 @@ func (cmd *planCmd) wait(ctx context.Context, c *cli, client controlv1connect.Co
 			return err
 		}
 		return errDiffers
+	case waitErr == nil && len(plan.GetOnlyInStripe()) > 0:
+		return errors.Join(show(c, plan), errDiffers)
 	case waitErr == nil:
 		return errors.Join(show(c, plan), unknownProductsError(plan.GetUnknown()))
 	case ctx.Err() != nil:

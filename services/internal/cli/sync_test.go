@@ -40,4 +40,6 @@ func TestSyncAndPlan_ProductOnlyInStripeIsNotEqual(t *testing.T) {
 		require.NotContains(t, out, ", equal", command)
 		require.NotContains(t, out, "No differences", command)
 	}
+	_, code := outputOf(t, "plan", "prod_X", "--wait-converged", "1m", "--control", url, "--ingest", url)
+	require.Equal(t, 2, code, "it will not become equal")
 }
