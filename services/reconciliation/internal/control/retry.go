@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -47,5 +48,5 @@ func (c control) dueRetries(ctx context.Context) (uint64, error) {
 			return s.Pending + s.InFlight, nil
 		}
 	}
-	return 0, nil
+	return 0, fmt.Errorf("the consumer of push's retries is missing on stream %s", topology.StreamRetry)
 }
